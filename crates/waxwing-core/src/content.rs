@@ -1,0 +1,662 @@
+//! The canonical content of a message, whatever the provider. Stored and shown as JSON with a `type`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits;
+
+/// The kind of a media message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaKind {
+    /// A picture.
+    Image,
+    /// A film.
+    Video,
+    /// Sound, recorded or a file.
+    Audio,
+    /// A file.
+    Document,
+    /// A sticker.
+    Sticker,
+}
+
+impl MediaKind {
+    /// The word on Meta's wire and in our API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::Audio => "audio",
+            Self::Document => "document",
+            Self::Sticker => "sticker",
+        }
+    }
+}
+
+/// A media object: by the provider's id or by a public link.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Media {
+    /// The provider's media id. Inbound ids live for days only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// A public http(s) link, fetched by the provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// The type the provider named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mime_type: Option<String>,
+    /// Base64 of the SHA-256 of the file, as Meta's webhooks give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The text below it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caption: Option<String>,
+    /// The name of the file. From outside: hostile until cleaned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// Whether the sound was recorded in the chat.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub voice: bool,
+    /// Whether the sticker moves.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub animated: bool,
+}
+
+/// A reply button.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Button {
+    /// Comes back when it is tapped.
+    pub id: String,
+    /// What the person sees.
+    pub title: String,
+}
+
+/// A row of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// Comes back when it is chosen.
+    pub id: String,
+    /// What the person sees.
+    pub title: String,
+    /// A second line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// A section of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Section {
+    /// Needed from two sections on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Its rows.
+    pub rows: Vec<Row>,
+}
+
+/// The header and footer that interactive messages share.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Frame {
+    /// A line above the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// A line below the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footer: Option<String>,
+}
+
+/// What a message says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Content {
+    /// Plain text.
+    Text {
+        /// The text.
+        body: String,
+        /// Whether the phone shows a preview of the first link.
+        #[serde(
+            default,
+            rename = "previewUrl",
+            skip_serializing_if = "std::ops::Not::not"
+        )]
+        preview_url: bool,
+    },
+    /// A picture.
+    Image(Media),
+    /// A film.
+    Video(Media),
+    /// Sound.
+    Audio(Media),
+    /// A file.
+    Document(Media),
+    /// A sticker.
+    Sticker(Media),
+    /// A place.
+    Location {
+        /// Degrees.
+        latitude: f64,
+        /// Degrees.
+        longitude: f64,
+        /// Its name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// Its address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<String>,
+    },
+    /// Contact cards, as the provider gives them.
+    Contacts {
+        /// The cards.
+        contacts: Vec<serde_json::Value>,
+    },
+    /// Outbound: a body with reply buttons.
+    InteractiveButton {
+        /// Header and footer.
+        #[serde(flatten)]
+        frame: Frame,
+        /// The text.
+        body: String,
+        /// One to three buttons.
+        buttons: Vec<Button>,
+    },
+    /// Outbound: a body with a list that opens.
+    InteractiveList {
+        /// Header and footer.
+        #[serde(flatten)]
+        frame: Frame,
+        /// The text.
+        body: String,
+        /// The label that opens the list.
+        button: String,
+        /// The sections, ten rows in all.
+        sections: Vec<Section>,
+    },
+    /// Outbound: an approved message template, in the provider's component form.
+    MessageTemplate {
+        /// Its name.
+        name: String,
+        /// Its language code, such as `en_US`.
+        language: String,
+        /// Parameters by component.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        components: Vec<serde_json::Value>,
+    },
+    /// Inbound: a tap on a reply button.
+    ButtonReply {
+        /// The button's id.
+        id: String,
+        /// The button's title.
+        title: String,
+    },
+    /// Inbound: a choice from a list.
+    ListReply {
+        /// The row's id.
+        id: String,
+        /// The row's title.
+        title: String,
+        /// The row's second line.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+    },
+    /// Inbound: a tap on a quick reply of a message template.
+    Button {
+        /// What we (or WhatsApp) put behind the button.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payload: Option<String>,
+        /// The label.
+        text: String,
+    },
+    /// Inbound: an answer of a WhatsApp Flow or an address form.
+    FlowReply {
+        /// `flow` or `address_message`.
+        name: String,
+        /// What the phone shows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        body: Option<String>,
+        /// The fields, when they are a JSON object; else the raw text under `raw`.
+        response: serde_json::Value,
+    },
+    /// Inbound: another interactive answer (call permission, payment method, later kinds).
+    InteractiveReply {
+        /// The provider's word for it.
+        kind: String,
+        /// Its data.
+        data: serde_json::Value,
+    },
+    /// A reaction to a message; no emoji takes it back.
+    Reaction {
+        /// The emoji sequence.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        emoji: Option<String>,
+    },
+    /// Inbound: an order from the catalogue.
+    Order {
+        /// The catalogue.
+        #[serde(rename = "catalogId")]
+        catalog_id: String,
+        /// A remark.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+        /// The products, as the provider gives them (prices stay decimal numbers).
+        items: Vec<serde_json::Value>,
+    },
+    /// Inbound: the chat was opened for the first time.
+    RequestWelcome,
+    /// A new version of an earlier message.
+    Edit {
+        /// What it says now.
+        content: Box<Content>,
+    },
+    /// An earlier message was taken back.
+    Revoke,
+    /// Something that WhatsApp does not hand over, or that Waxwing does not know yet.
+    Unsupported {
+        /// The provider's word for the kind.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kind: Option<String>,
+        /// The provider's error codes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        codes: Vec<i64>,
+    },
+}
+
+impl Content {
+    /// The word under `type` in the API.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Text { .. } => "text",
+            Self::Image(_) => "image",
+            Self::Video(_) => "video",
+            Self::Audio(_) => "audio",
+            Self::Document(_) => "document",
+            Self::Sticker(_) => "sticker",
+            Self::Location { .. } => "location",
+            Self::Contacts { .. } => "contacts",
+            Self::InteractiveButton { .. } => "interactive_button",
+            Self::InteractiveList { .. } => "interactive_list",
+            Self::MessageTemplate { .. } => "message_template",
+            Self::ButtonReply { .. } => "button_reply",
+            Self::ListReply { .. } => "list_reply",
+            Self::Button { .. } => "button",
+            Self::FlowReply { .. } => "flow_reply",
+            Self::InteractiveReply { .. } => "interactive_reply",
+            Self::Reaction { .. } => "reaction",
+            Self::Order { .. } => "order",
+            Self::RequestWelcome => "request_welcome",
+            Self::Edit { .. } => "edit",
+            Self::Revoke => "revoke",
+            Self::Unsupported { .. } => "unsupported",
+        }
+    }
+
+    /// What a person reads: body, caption, title.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text { body, .. }
+            | Self::InteractiveButton { body, .. }
+            | Self::InteractiveList { body, .. } => Some(body),
+            Self::Image(media)
+            | Self::Video(media)
+            | Self::Audio(media)
+            | Self::Document(media) => media.caption.as_deref(),
+            Self::ButtonReply { title, .. } | Self::ListReply { title, .. } => Some(title),
+            Self::Button { text, .. } => Some(text),
+            Self::FlowReply { body, .. } => body.as_deref(),
+            Self::Reaction { emoji } => emoji.as_deref(),
+            Self::Order { text, .. } => text.as_deref(),
+            Self::Edit { content } => content.text(),
+            Self::Sticker(_)
+            | Self::Location { .. }
+            | Self::Contacts { .. }
+            | Self::MessageTemplate { .. }
+            | Self::InteractiveReply { .. }
+            | Self::RequestWelcome
+            | Self::Revoke
+            | Self::Unsupported { .. } => None,
+        }
+    }
+
+    /// The media object, if it is a media message.
+    #[must_use]
+    pub const fn media(&self) -> Option<(MediaKind, &Media)> {
+        match self {
+            Self::Image(media) => Some((MediaKind::Image, media)),
+            Self::Video(media) => Some((MediaKind::Video, media)),
+            Self::Audio(media) => Some((MediaKind::Audio, media)),
+            Self::Document(media) => Some((MediaKind::Document, media)),
+            Self::Sticker(media) => Some((MediaKind::Sticker, media)),
+            _ => None,
+        }
+    }
+
+    /// Whether a bot answers it. Reactions, edits, revokes and what WhatsApp does not hand over are only stored
+    /// (protocols/meta.md 5).
+    #[must_use]
+    pub const fn is_chat_input(&self) -> bool {
+        !matches!(
+            self,
+            Self::Reaction { .. } | Self::Edit { .. } | Self::Revoke | Self::Unsupported { .. }
+        )
+    }
+
+    /// Whether it says something that a later webhook under the same id may replace (a placeholder).
+    #[must_use]
+    pub fn is_placeholder(&self) -> bool {
+        matches!(self, Self::Unsupported { codes, .. } if codes.contains(&131_060))
+    }
+
+    /// What WhatsApp would refuse about an outbound content: field and reason. Empty when nothing.
+    #[must_use]
+    pub fn violations(&self) -> Vec<Violation> {
+        let mut found = Vec::new();
+        match self {
+            Self::Text { body, .. } => check_text(&mut found, "text", body, limits::TEXT_BODY),
+            Self::InteractiveButton {
+                frame,
+                body,
+                buttons,
+            } => {
+                frame.check(&mut found);
+                check_text(&mut found, "body", body, limits::INTERACTIVE_BODY);
+                check_buttons(&mut found, buttons);
+            }
+            Self::InteractiveList {
+                frame,
+                body,
+                button,
+                sections,
+            } => {
+                frame.check(&mut found);
+                check_text(&mut found, "body", body, limits::INTERACTIVE_BODY);
+                check_text(&mut found, "button", button, limits::LIST_BUTTON);
+                check_sections(&mut found, sections);
+            }
+            Self::Image(media)
+            | Self::Video(media)
+            | Self::Audio(media)
+            | Self::Document(media)
+            | Self::Sticker(media) => check_media(&mut found, media, self.kind()),
+            Self::Location {
+                latitude,
+                longitude,
+                ..
+            } => {
+                if !(-90.0..=90.0).contains(latitude) {
+                    found.push(Violation::new("latitude", "must be between -90 and 90"));
+                }
+                if !(-180.0..=180.0).contains(longitude) {
+                    found.push(Violation::new("longitude", "must be between -180 and 180"));
+                }
+            }
+            Self::MessageTemplate { name, language, .. } => {
+                let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+                if name.is_empty() || name.len() > 512 || !name.chars().all(valid) {
+                    found.push(Violation::new(
+                        "messageTemplate.name",
+                        "must be 1 to 512 lower-case letters, digits and underscores",
+                    ));
+                }
+                if language.is_empty() || language.len() > 16 {
+                    found.push(Violation::new(
+                        "messageTemplate.language",
+                        "must be a language code such as en_US",
+                    ));
+                }
+            }
+            Self::Contacts { contacts } => {
+                if contacts.is_empty() || contacts.len() > 257 {
+                    found.push(Violation::new("contacts", "must have 1 to 257 cards"));
+                }
+            }
+            Self::Reaction { .. } => {}
+            _ => found.push(Violation::new("type", "cannot be sent")),
+        }
+        found
+    }
+}
+
+impl Frame {
+    fn check(&self, found: &mut Vec<Violation>) {
+        if let Some(header) = &self.header {
+            check_text(found, "header", header, limits::HEADER_TEXT);
+        }
+        if let Some(footer) = &self.footer {
+            check_text(found, "footer", footer, limits::FOOTER);
+        }
+    }
+}
+
+/// A field that is wrong and the reason, as the API shows it under `details`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// The path of the field, such as `buttons[0].title`.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl Violation {
+    /// A violation.
+    #[must_use]
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// Checks a text that must be there and not be longer than `max` characters.
+pub(crate) fn check_text(found: &mut Vec<Violation>, field: &str, text: &str, max: usize) {
+    if text.trim().is_empty() {
+        found.push(Violation::new(field, "must not be empty"));
+    }
+    let length = text.chars().count();
+    if length > max {
+        found.push(Violation::new(
+            field,
+            format!("has {length} characters; WhatsApp allows {max}"),
+        ));
+    }
+}
+
+/// Checks the reply buttons of one message: one to three, with unique ids and titles within WhatsApp's limits.
+pub(crate) fn check_buttons(found: &mut Vec<Violation>, buttons: &[Button]) {
+    if buttons.is_empty() || buttons.len() > limits::BUTTONS {
+        let text = format!(
+            "has {} buttons; WhatsApp allows 1 to {}",
+            buttons.len(),
+            limits::BUTTONS
+        );
+        found.push(Violation::new("buttons", text));
+    }
+    for (index, button) in buttons.iter().enumerate() {
+        check_text(
+            found,
+            &format!("buttons[{index}].id"),
+            &button.id,
+            limits::BUTTON_ID,
+        );
+        check_text(
+            found,
+            &format!("buttons[{index}].title"),
+            &button.title,
+            limits::BUTTON_TITLE,
+        );
+        if buttons[..index]
+            .iter()
+            .any(|earlier| earlier.id == button.id)
+        {
+            found.push(Violation::new(
+                format!("buttons[{index}].id"),
+                "occurs twice",
+            ));
+        }
+        if buttons[..index]
+            .iter()
+            .any(|earlier| earlier.title == button.title)
+        {
+            found.push(Violation::new(
+                format!("buttons[{index}].title"),
+                "occurs twice",
+            ));
+        }
+    }
+}
+
+/// Checks the sections of a list: ten rows in all, titles from two sections on, unique row ids.
+pub(crate) fn check_sections(found: &mut Vec<Violation>, sections: &[Section]) {
+    let rows = sections
+        .iter()
+        .map(|section| section.rows.len())
+        .sum::<usize>();
+    if sections.is_empty() || sections.len() > limits::LIST_SECTIONS {
+        let text = format!(
+            "has {} sections; WhatsApp allows 1 to {}",
+            sections.len(),
+            limits::LIST_SECTIONS
+        );
+        found.push(Violation::new("sections", text));
+    }
+    if rows == 0 || rows > limits::LIST_ROWS {
+        let text = format!(
+            "has {rows} rows in all; WhatsApp allows 1 to {}",
+            limits::LIST_ROWS
+        );
+        found.push(Violation::new("sections", text));
+    }
+    let mut seen = std::collections::HashSet::new();
+    for (index, section) in sections.iter().enumerate() {
+        match &section.title {
+            Some(title) => check_text(
+                found,
+                &format!("sections[{index}].title"),
+                title,
+                limits::SECTION_TITLE,
+            ),
+            None if sections.len() > 1 => {
+                found.push(Violation::new(
+                    format!("sections[{index}].title"),
+                    "is needed from two sections on",
+                ));
+            }
+            None => {}
+        }
+        for (position, row) in section.rows.iter().enumerate() {
+            let path = format!("sections[{index}].rows[{position}]");
+            check_text(found, &format!("{path}.id"), &row.id, limits::ROW_ID);
+            check_text(
+                found,
+                &format!("{path}.title"),
+                &row.title,
+                limits::ROW_TITLE,
+            );
+            if let Some(description) = &row.description {
+                check_text(
+                    found,
+                    &format!("{path}.description"),
+                    description,
+                    limits::ROW_DESCRIPTION,
+                );
+            }
+            if !seen.insert(&row.id) {
+                found.push(Violation::new(format!("{path}.id"), "occurs twice"));
+            }
+        }
+    }
+}
+
+fn check_media(found: &mut Vec<Violation>, media: &Media, kind: &str) {
+    match (&media.id, &media.link) {
+        (Some(id), None) if !id.is_empty() && id.len() <= 256 => {}
+        (None, Some(link)) if link.len() <= 2_048 => {
+            if !(link.starts_with("https://") || link.starts_with("http://")) {
+                found.push(Violation::new(
+                    format!("{kind}.link"),
+                    "must begin with https:// or http://",
+                ));
+            }
+        }
+        _ => found.push(Violation::new(kind, "needs either an id or a link")),
+    }
+    if let Some(caption) = &media.caption {
+        if matches!(kind, "audio" | "sticker") {
+            found.push(Violation::new(
+                format!("{kind}.caption"),
+                "is not possible for this kind",
+            ));
+        }
+        check_text(found, &format!("{kind}.caption"), caption, limits::CAPTION);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buttons(titles: &[&str]) -> Content {
+        let buttons = titles.iter().enumerate().map(|(n, title)| Button {
+            id: format!("b{n}"),
+            title: (*title).into(),
+        });
+        Content::InteractiveButton {
+            frame: Frame::default(),
+            body: "Choose".into(),
+            buttons: buttons.collect(),
+        }
+    }
+
+    #[test]
+    fn limits_are_whatsapps() {
+        assert_eq!(buttons(&["One", "Two", "Three"]).violations(), []);
+        assert_eq!(buttons(&["12345678901234567890"]).violations(), []);
+        let cases = [
+            (buttons(&[]), "buttons"),
+            (buttons(&["1", "2", "3", "4"]), "buttons"),
+            (buttons(&["123456789012345678901"]), "buttons[0].title"),
+            (buttons(&["Same", "Same"]), "buttons[1].title"),
+            (
+                Content::Text {
+                    body: "x".repeat(4_097),
+                    preview_url: false,
+                },
+                "text",
+            ),
+            (
+                Content::Text {
+                    body: " ".into(),
+                    preview_url: false,
+                },
+                "text",
+            ),
+            (Content::Image(Media::default()), "image"),
+            (Content::Revoke, "type"),
+        ];
+        for (content, field) in cases {
+            let found = content.violations();
+            assert!(
+                found.iter().any(|violation| violation.field == field),
+                "{field}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn emoji_count_as_characters_not_bytes() {
+        assert_eq!(
+            buttons(&["😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀"]).violations(),
+            []
+        );
+    }
+
+    #[test]
+    fn json_form_round_trips() {
+        let content = buttons(&["Yes"]);
+        let json = serde_json::to_value(&content).unwrap();
+        assert_eq!(json["type"], content.kind());
+        assert_eq!(serde_json::from_value::<Content>(json).unwrap(), content);
+    }
+}

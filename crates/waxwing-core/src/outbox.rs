@@ -1,0 +1,90 @@
+//! The catalogue of domain events: what Waxwing tells the outside about.
+
+use serde::Serialize;
+
+use crate::ids::{ContactId, ConversationId, MessageId};
+
+/// A domain event. It is written in the same transaction as what it tells of. It names objects by id; it never holds a
+/// phone number or a provider's message id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum DomainEvent {
+    /// A person wrote for the first time, or was written to for the first time.
+    #[serde(rename_all = "camelCase")]
+    ContactCreated {
+        /// The person.
+        contact_id: ContactId,
+    },
+    /// The first message between a channel and a contact.
+    #[serde(rename_all = "camelCase")]
+    ConversationStarted {
+        /// The thread.
+        conversation_id: ConversationId,
+        /// The person.
+        contact_id: ContactId,
+    },
+    /// A session ended by inactivity. Noticed when the contact writes again.
+    #[serde(rename_all = "camelCase")]
+    SessionExpired {
+        /// The thread.
+        conversation_id: ConversationId,
+        /// The state it was in.
+        state: Option<String>,
+    },
+    /// A person wrote.
+    #[serde(rename_all = "camelCase")]
+    MessageReceived {
+        /// The message.
+        message_id: MessageId,
+        /// The thread.
+        conversation_id: ConversationId,
+        /// The person.
+        contact_id: ContactId,
+        /// The kind of content.
+        #[serde(rename = "type")]
+        kind: String,
+    },
+    /// A message of ours climbed the status ladder, failed, or has an unknown outcome.
+    #[serde(rename_all = "camelCase")]
+    MessageStatusChanged {
+        /// The message.
+        message_id: MessageId,
+        /// The thread.
+        conversation_id: ConversationId,
+        /// `sent`, `delivered`, `read`, `failed`, `outcome_unknown` or `cancelled`.
+        status: String,
+        /// The class and code of the error of a failed one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<crate::errors::ProviderError>,
+    },
+    /// A channel stopped sending.
+    #[serde(rename_all = "camelCase")]
+    ChannelBroken {
+        /// The channel.
+        channel_id: crate::ids::ChannelId,
+        /// Why.
+        error: crate::errors::ProviderError,
+    },
+}
+
+impl DomainEvent {
+    /// The name of the event's type, as subscribers filter by it.
+    #[must_use]
+    pub fn event_type(&self) -> &'static str {
+        match self {
+            Self::ContactCreated { .. } => "contact.created",
+            Self::ConversationStarted { .. } => "conversation.started",
+            Self::SessionExpired { .. } => "session.expired",
+            Self::MessageReceived { .. } => "message.received",
+            Self::MessageStatusChanged { status, .. } => match status.as_str() {
+                "sent" => "message.sent",
+                "delivered" => "message.delivered",
+                "read" => "message.read",
+                "failed" => "message.failed",
+                "cancelled" => "message.cancelled",
+                _ => "message.outcome_unknown",
+            },
+            Self::ChannelBroken { .. } => "channel.broken",
+        }
+    }
+}
