@@ -49,7 +49,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "fmt",
         about: "the format",
-        run: |_| cargo(&["fmt", "--all", "--check"], &[]),
+        run: |_| cargo(&["fmt", "--all", "--", "--check", "-l"], &[]),
     },
     Stage {
         name: "tidy",
