@@ -39,13 +39,17 @@ autovacuum_naptime = 10s
 ";
 
 /// Waits until our end of the pipe closes, which it does however we end, then stops the cluster and
-/// removes its directory. Deaf to the signals a terminal sends to a whole group.
+/// removes its directory. Deaf to the signals a terminal sends to a whole group. It tries again for a
+/// while, because we may have ended while `initdb` or the start was still under way.
 const WATCHDOG: &str = r#"
 trap '' INT TERM HUP
 read -r _
 dir=$1; shift
-"$@" --pgdata "$dir/data" --mode immediate --wait stop
-rm -rf "$dir"
+for _ in $(seq 100); do
+    [ -e "$dir/data/postmaster.pid" ] && "$@" --pgdata "$dir/data" --mode immediate --wait stop
+    rm -rf "$dir" && break
+    sleep 0.1
+done
 "#;
 
 impl Cluster {
