@@ -1,8 +1,18 @@
 //! The queries, one module for each noun.
 
 pub mod channels;
+pub mod contacts;
+pub mod conversations;
 pub mod crypto;
+pub mod dead_letters;
 pub mod flows;
+pub mod inbox;
+pub mod marks;
+pub mod messages;
+pub mod nodes;
+pub mod outbox;
+pub mod queue;
+pub mod statuses;
 pub mod templates;
 pub mod tenants;
 
@@ -10,8 +20,74 @@ use crate::Module;
 
 /// The statements of all modules, for the registry test.
 pub const MODULES: &[Module] = &[
-    Module { name: "channels", statements: channels::STATEMENTS, inserts: &[] },
-    Module { name: "flows", statements: flows::STATEMENTS, inserts: &[] },
-    Module { name: "templates", statements: templates::STATEMENTS, inserts: &[] },
-    Module { name: "tenants", statements: tenants::STATEMENTS, inserts: &[] },
+    Module {
+        name: "contacts",
+        statements: contacts::STATEMENTS,
+        inserts: contacts::INSERTS,
+    },
+    Module {
+        name: "conversations",
+        statements: conversations::STATEMENTS,
+        inserts: conversations::INSERTS,
+    },
+    Module {
+        name: "dead_letters",
+        statements: dead_letters::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "inbox",
+        statements: inbox::STATEMENTS,
+        inserts: inbox::INSERTS,
+    },
+    Module {
+        name: "marks",
+        statements: marks::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "messages",
+        statements: messages::STATEMENTS,
+        inserts: messages::INSERTS,
+    },
+    Module {
+        name: "nodes",
+        statements: nodes::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "outbox",
+        statements: outbox::STATEMENTS,
+        inserts: outbox::INSERTS,
+    },
+    Module {
+        name: "queue",
+        statements: queue::STATEMENTS,
+        inserts: queue::INSERTS,
+    },
+    Module {
+        name: "statuses",
+        statements: statuses::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "channels",
+        statements: channels::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "flows",
+        statements: flows::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "templates",
+        statements: templates::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "tenants",
+        statements: tenants::STATEMENTS,
+        inserts: &[],
+    },
 ];

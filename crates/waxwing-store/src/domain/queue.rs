@@ -1,0 +1,587 @@
+//! The send queue: outbound messages that wait, are claimed, sent and recorded.
+//!
+//! A claim is a conditional update, so two workers never have the same message. The attempt is on record before the
+//! first byte leaves; what a dead worker left behind is therefore either `queued` (surely not sent) or `sending` with
+//! an attempt (unknown).
+
+use std::time::Duration;
+
+use waxwing_core::content::Content;
+use waxwing_core::delivery::{Purpose, UNKNOWN_LANE_WAIT};
+use waxwing_core::errors::{ErrorClass, ProviderError};
+use waxwing_core::identity::ProviderMessageId;
+use waxwing_core::ids::{
+    AttemptId, ChannelId, ContactId, ConversationId, MessageId, NodeId, TenantId,
+};
+use waxwing_core::settings::TenantSettings;
+use waxwing_core::time::Timestamp;
+
+use super::crypto::Keyring;
+use super::messages::{provider_id_hash, seal_provider_id};
+use crate::{Json, StoreError, Tx, Value, inserts, params, row, statements};
+
+inserts! {
+    ADD_ATTEMPTS [tenant] = attempts(tenant_id uuid, id uuid, message_id uuid, number small, started_at time) "";
+}
+
+statements! {
+    /// Tenants with messages that wait: a loose scan of the queue's index.
+    TENANTS_WAITING [global, scan: "the recursive part walks the partial index one tenant at a time"] =
+        "WITH RECURSIVE waiting(tenant_id) AS ( \
+           SELECT (SELECT tenant_id FROM messages WHERE status = 'queued' ORDER BY tenant_id LIMIT 1) \
+           UNION ALL \
+           SELECT (SELECT m.tenant_id FROM messages m WHERE m.status = 'queued' AND m.tenant_id > waiting.tenant_id \
+                   ORDER BY m.tenant_id LIMIT 1) FROM waiting WHERE waiting.tenant_id IS NOT NULL \
+         ) SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL LIMIT $1";
+    DUE [tenant] = "SELECT m.id, m.conversation_id, m.priority FROM messages m WHERE m.tenant_id = $1 AND m.status = 'queued' AND m.due_at <= $2 \
+        AND NOT EXISTS (SELECT 1 FROM messages e WHERE e.tenant_id = $1 AND e.conversation_id = m.conversation_id AND e.id < m.id \
+          AND e.status IN ('queued', 'sending') AND (e.status = 'queued' OR e.outcome_unknown = FALSE OR e.unknown_at > $3)) \
+        AND EXISTS (SELECT 1 FROM channels c WHERE c.tenant_id = $1 AND c.id = m.channel_id AND c.status = 'active' AND c.paused_until <= $2) \
+        ORDER BY m.due_at, m.id LIMIT $4";
+    NEXT_IN_LANE [tenant] = "SELECT id, priority, due_at FROM messages WHERE tenant_id = $1 AND conversation_id = $2 AND status = 'queued' \
+        ORDER BY id LIMIT 1";
+    CLAIM [tenant] = "UPDATE messages SET status = 'sending', rank = 10, claimed_by = $3, attempt_id = $4, attempts = attempts + 1, updated_at = $5, \
+          order_uncertain = EXISTS (SELECT 1 FROM messages u WHERE u.tenant_id = $1 AND u.conversation_id = messages.conversation_id \
+            AND u.id < $2 AND u.status = 'sending' AND u.unknown_at IS NOT NULL) \
+        WHERE tenant_id = $1 AND id = $2 AND status = 'queued' AND due_at <= $5 \
+        AND NOT EXISTS (SELECT 1 FROM messages e WHERE e.tenant_id = $1 AND e.conversation_id = messages.conversation_id AND e.id < $2 \
+          AND e.status IN ('queued', 'sending') AND (e.status = 'queued' OR e.outcome_unknown = FALSE OR e.unknown_at > $6)) \
+        AND EXISTS (SELECT 1 FROM channels c WHERE c.tenant_id = $1 AND c.id = messages.channel_id AND c.status = 'active' AND c.paused_until <= $5) \
+        RETURNING id, conversation_id, contact_id, channel_id, content, purpose, attempts, attempt_id, reply_to, may_be_duplicate";
+    RECIPIENT [tenant] = "SELECT phone_sealed, user_id_sealed FROM contacts WHERE tenant_id = $1 AND id = $2";
+    SENT [tenant] = "UPDATE messages SET status = 'sent', rank = 20, sent_at = COALESCE(sent_at, $4), provider_id_sealed = COALESCE(provider_id_sealed, $5), \
+        provider_id_hash = COALESCE(provider_id_hash, $6), claimed_by = NULL, outcome_unknown = FALSE, unknown_at = NULL, error_class = NULL, error_code = NULL, \
+        error_message = NULL, updated_at = $4 WHERE tenant_id = $1 AND id = $2 AND attempt_id = $3 AND rank < 20";
+    /// A status was faster than the answer: the ladder stays, the id is kept.
+    SENT_LATE [tenant] = "UPDATE messages SET sent_at = COALESCE(sent_at, $4), provider_id_sealed = COALESCE(provider_id_sealed, $5), \
+        provider_id_hash = COALESCE(provider_id_hash, $6), claimed_by = NULL, updated_at = $4 \
+        WHERE tenant_id = $1 AND id = $2 AND attempt_id = $3";
+    RETRY [tenant] = "UPDATE messages SET status = 'queued', rank = 0, due_at = $4, attempts = attempts - $5, claimed_by = NULL, outcome_unknown = FALSE, \
+        unknown_at = NULL, error_class = $6, error_code = $7, error_message = $8, updated_at = $9 \
+        WHERE tenant_id = $1 AND id = $2 AND attempt_id = $3 AND status = 'sending'";
+    FAILED [tenant] = "UPDATE messages SET status = 'failed', rank = 30, failed_at = $4, claimed_by = NULL, outcome_unknown = FALSE, unknown_at = NULL, \
+        error_class = $5, error_code = $6, error_message = $7, updated_at = $4 \
+        WHERE tenant_id = $1 AND id = $2 AND attempt_id = $3 AND rank < 20";
+    UNKNOWN [tenant] = "UPDATE messages SET outcome_unknown = TRUE, unknown_at = $4, claimed_by = NULL, error_class = $5, error_code = $6, error_message = $7, \
+        updated_at = $4 WHERE tenant_id = $1 AND id = $2 AND attempt_id = $3 AND status = 'sending'";
+    FINISH_ATTEMPT [tenant] = "UPDATE attempts SET finished_at = $3, outcome = $4, error_class = $5, error_code = $6, error_message = $7 \
+        WHERE tenant_id = $1 AND id = $2";
+    PAUSE_CHANNEL [tenant] = "UPDATE channels SET paused_until = $3 WHERE tenant_id = $1 AND id = $2 AND paused_until < $3";
+    ORPHANS [global] = "UPDATE messages SET outcome_unknown = TRUE, unknown_at = $2, claimed_by = NULL, error_class = 'unknown', \
+        error_message = 'the process ended while the message was being sent', updated_at = $2 \
+        WHERE claimed_by = $1 AND status = 'sending' RETURNING tenant_id, id, conversation_id";
+    UNKNOWN_DUE [global] = "SELECT m.tenant_id, m.id, m.conversation_id, m.purpose, m.may_be_duplicate, t.settings FROM messages m \
+        JOIN tenants t ON t.id = m.tenant_id WHERE m.unknown_at <= $1 ORDER BY m.unknown_at LIMIT $2";
+    RESEND [tenant] = "UPDATE messages SET status = 'queued', rank = 0, outcome_unknown = FALSE, unknown_at = NULL, may_be_duplicate = TRUE, due_at = $3, \
+        updated_at = $3 WHERE tenant_id = $1 AND id = $2 AND status = 'sending' AND outcome_unknown = TRUE";
+    HOLD [tenant] = "UPDATE messages SET unknown_at = NULL, updated_at = $3 \
+        WHERE tenant_id = $1 AND id = $2 AND status = 'sending' AND outcome_unknown = TRUE";
+    RETRY_FAILED [tenant] = "UPDATE messages SET status = 'queued', rank = 0, due_at = $3, attempts = 0, outcome_unknown = FALSE, unknown_at = NULL, \
+        may_be_duplicate = CASE WHEN outcome_unknown THEN TRUE ELSE may_be_duplicate END, provider_id_sealed = NULL, provider_id_hash = NULL, \
+        error_class = NULL, error_code = NULL, error_message = NULL, failed_at = NULL, sent_at = NULL, updated_at = $3 \
+        WHERE tenant_id = $1 AND id = $2 AND (status = 'failed' OR (status = 'sending' AND outcome_unknown = TRUE)) RETURNING conversation_id, priority";
+    DEPTH [global] = "SELECT count(*) FROM messages WHERE status = 'queued'";
+    OLDEST [tenant] = "SELECT created_at FROM messages WHERE tenant_id = $1 AND status = 'queued' ORDER BY due_at LIMIT 1";
+}
+
+row! {
+    /// A message that may be claimed.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct DueRow {
+        id: MessageId,
+        conversation_id: ConversationId,
+        priority: i64,
+    }
+
+    struct ClaimRow {
+        id: MessageId,
+        conversation_id: ConversationId,
+        contact_id: ContactId,
+        channel_id: ChannelId,
+        content: Json<Content>,
+        purpose: Option<String>,
+        attempts: u32,
+        attempt_id: AttemptId,
+        reply_to: Option<MessageId>,
+        may_be_duplicate: bool,
+    }
+
+    struct UnknownRow {
+        tenant_id: TenantId,
+        id: MessageId,
+        conversation_id: ConversationId,
+        purpose: Option<String>,
+        may_be_duplicate: bool,
+        settings: Json<TenantSettings>,
+    }
+}
+
+/// A hint that a message may be due: where the delivery worker looks next. The database decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Hint {
+    /// Its tenant.
+    pub tenant_id: TenantId,
+    /// Its conversation: messages of one conversation go out in order.
+    pub conversation_id: ConversationId,
+    /// The message.
+    pub message_id: MessageId,
+    /// Lower goes first.
+    pub priority: i64,
+}
+
+fn lane_cutoff(now: Timestamp) -> Timestamp {
+    now.minus(UNKNOWN_LANE_WAIT)
+}
+
+/// Messages that are due and first in their conversation, for at most `tenants` tenants and `per_tenant` each.
+///
+/// # Errors
+/// What the database says.
+pub fn due(
+    tx: &mut Tx<'_>,
+    tenants: u32,
+    per_tenant: u32,
+    now: Timestamp,
+) -> Result<Vec<Hint>, StoreError> {
+    let waiting = tx.query::<TenantId>(&TENANTS_WAITING, &params![tenants])?;
+    let sets: Vec<_> = waiting
+        .iter()
+        .map(|tenant| params![*tenant, now, lane_cutoff(now), per_tenant])
+        .collect();
+    let rows = tx.query_many::<DueRow>(&DUE, &sets)?;
+    let hint = |tenant_id: TenantId| {
+        move |row: DueRow| Hint {
+            tenant_id,
+            conversation_id: row.conversation_id,
+            message_id: row.id,
+            priority: row.priority,
+        }
+    };
+    Ok(waiting
+        .into_iter()
+        .zip(rows)
+        .flat_map(|(tenant, rows)| rows.into_iter().map(hint(tenant)))
+        .collect())
+}
+
+/// The next waiting messages of conversations, due or not, with their due times.
+///
+/// # Errors
+/// What the database says.
+pub fn next_in_lanes(
+    tx: &mut Tx<'_>,
+    lanes: &[(TenantId, ConversationId)],
+) -> Result<Vec<(Hint, Timestamp)>, StoreError> {
+    let sets: Vec<_> = lanes
+        .iter()
+        .map(|(tenant, conversation)| params![*tenant, *conversation])
+        .collect();
+    let rows = tx.query_many::<(MessageId, i64, Timestamp)>(&NEXT_IN_LANE, &sets)?;
+    let hints = lanes
+        .iter()
+        .zip(rows)
+        .flat_map(|((tenant_id, conversation_id), rows)| {
+            rows.into_iter().map(|(message_id, priority, due_at)| {
+                let hint = Hint {
+                    tenant_id: *tenant_id,
+                    conversation_id: *conversation_id,
+                    message_id,
+                    priority,
+                };
+                (hint, due_at)
+            })
+        });
+    Ok(hints.collect())
+}
+
+/// A message that this worker has to send now. No `Debug`: it holds what people wrote.
+#[derive(Clone)]
+pub struct Claimed {
+    /// Its tenant.
+    pub tenant_id: TenantId,
+    /// The message.
+    pub message_id: MessageId,
+    /// Its conversation.
+    pub conversation_id: ConversationId,
+    /// The person.
+    pub contact_id: ContactId,
+    /// The channel.
+    pub channel_id: ChannelId,
+    /// What it says.
+    pub content: Content,
+    /// Why it is sent.
+    pub purpose: Purpose,
+    /// Attempts so far, this one included.
+    pub attempts: u32,
+    /// This attempt.
+    pub attempt_id: AttemptId,
+    /// The message that it answers.
+    pub reply_to: Option<MessageId>,
+    /// It is sent for a second time after an unknown outcome.
+    pub may_be_duplicate: bool,
+    /// The contact's sealed phone.
+    pub phone_sealed: Option<Vec<u8>>,
+    /// The contact's sealed user id.
+    pub user_id_sealed: Option<Vec<u8>>,
+}
+
+/// Claims messages and records an attempt for each. Those that are not due, not first in their conversation, or
+/// claimed by somebody else are left out.
+///
+/// # Errors
+/// What the database says.
+pub fn claim(
+    tx: &mut Tx<'_>,
+    hints: &[(Hint, AttemptId)],
+    node: NodeId,
+    now: Timestamp,
+) -> Result<Vec<Claimed>, StoreError> {
+    let sets: Vec<_> = hints
+        .iter()
+        .map(|(hint, attempt)| {
+            params![
+                hint.tenant_id,
+                hint.message_id,
+                node,
+                *attempt,
+                now,
+                lane_cutoff(now)
+            ]
+        })
+        .collect();
+    let mut claimed = Vec::with_capacity(hints.len());
+    for ((hint, _), rows) in hints.iter().zip(tx.query_many::<ClaimRow>(&CLAIM, &sets)?) {
+        claimed.extend(rows.into_iter().map(|row| (hint.tenant_id, row)));
+    }
+    let attempts: Vec<_> = claimed
+        .iter()
+        .map(|(tenant, row)| params![*tenant, row.attempt_id, row.id, row.attempts, now])
+        .collect();
+    tx.insert_many(&ADD_ATTEMPTS, &attempts)?;
+    let recipients: Vec<_> = claimed
+        .iter()
+        .map(|(tenant, row)| params![*tenant, row.contact_id])
+        .collect();
+    let recipients =
+        tx.query_many::<(Option<Vec<u8>>, Option<Vec<u8>>)>(&RECIPIENT, &recipients)?;
+    claimed
+        .into_iter()
+        .zip(recipients)
+        .map(|((tenant_id, row), recipient)| {
+            let (phone_sealed, user_id_sealed) = recipient
+                .into_iter()
+                .next()
+                .ok_or_else(|| StoreError::corrupt("a message without its contact"))?;
+            Ok(Claimed {
+                tenant_id,
+                message_id: row.id,
+                conversation_id: row.conversation_id,
+                contact_id: row.contact_id,
+                channel_id: row.channel_id,
+                content: row.content.0,
+                purpose: row
+                    .purpose
+                    .as_deref()
+                    .and_then(Purpose::parse)
+                    .unwrap_or(Purpose::Transactional),
+                attempts: row.attempts,
+                attempt_id: row.attempt_id,
+                reply_to: row.reply_to,
+                may_be_duplicate: row.may_be_duplicate,
+                phone_sealed,
+                user_id_sealed,
+            })
+        })
+        .collect()
+}
+
+/// How an attempt ended, to be recorded.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// The message.
+    pub message_id: MessageId,
+    /// Its conversation.
+    pub conversation_id: ConversationId,
+    /// Its channel.
+    pub channel_id: ChannelId,
+    /// The attempt. A record of an attempt that is no longer the message's current one changes only the attempt.
+    pub attempt_id: AttemptId,
+    /// What follows.
+    pub end: End,
+}
+
+/// What follows from an attempt.
+#[derive(Debug, Clone)]
+pub enum End {
+    /// Accepted.
+    Sent {
+        /// The provider's id, when the answer had one.
+        provider_id: Option<ProviderMessageId>,
+    },
+    /// Back to the queue.
+    Retry {
+        /// Due then.
+        due_at: Timestamp,
+        /// Whether the attempt counts.
+        counts: bool,
+        /// Why.
+        error: ProviderError,
+        /// The whole channel waits that long.
+        pause_channel: bool,
+    },
+    /// Failed for good.
+    Failed(ProviderError),
+    /// Nobody knows.
+    Unknown(ProviderError),
+}
+
+impl End {
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Sent { .. } => "sent",
+            Self::Retry { .. } => "retry",
+            Self::Failed(_) => "failed",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
+    const fn error(&self) -> Option<&ProviderError> {
+        match self {
+            Self::Sent { .. } => None,
+            Self::Retry { error, .. } | Self::Failed(error) | Self::Unknown(error) => Some(error),
+        }
+    }
+}
+
+fn error_values(error: Option<&ProviderError>) -> [Value; 3] {
+    [
+        error.map(|error| error.class.as_str()).into(),
+        error.and_then(|error| error.code.clone()).into(),
+        error.map(|error| error.message.clone()).into(),
+    ]
+}
+
+/// Records the ends of attempts. The answer says for each whether the message moved because of it.
+///
+/// # Errors
+/// What the database says.
+pub fn record(
+    tx: &mut Tx<'_>,
+    keyring: &Keyring,
+    records: &[Record],
+    now: Timestamp,
+) -> Result<Vec<bool>, StoreError> {
+    let attempts: Vec<Vec<Value>> = records
+        .iter()
+        .map(|record| {
+            let start = params![record.tenant_id, record.attempt_id, now, record.end.word()];
+            start
+                .into_iter()
+                .chain(error_values(record.end.error()))
+                .collect()
+        })
+        .collect();
+    tx.execute_many(&FINISH_ATTEMPT, &attempts)?;
+
+    let mut moved = vec![false; records.len()];
+    let mut groups: [(&'static crate::Statement, Vec<usize>, Vec<Vec<Value>>); 4] = [
+        (&SENT, Vec::new(), Vec::new()),
+        (&RETRY, Vec::new(), Vec::new()),
+        (&FAILED, Vec::new(), Vec::new()),
+        (&UNKNOWN, Vec::new(), Vec::new()),
+    ];
+    for (index, record) in records.iter().enumerate() {
+        let key = params![record.tenant_id, record.message_id, record.attempt_id];
+        let (group, rest): (usize, Vec<Value>) = match &record.end {
+            End::Sent { provider_id } => {
+                let sealed = provider_id
+                    .as_ref()
+                    .map(|id| seal_provider_id(keyring, record.tenant_id, record.message_id, id));
+                let hash = provider_id
+                    .as_ref()
+                    .map(|id| provider_id_hash(keyring, record.tenant_id, id));
+                (0, params![now, sealed, hash].to_vec())
+            }
+            End::Retry {
+                due_at,
+                counts,
+                error,
+                ..
+            } => {
+                let rest = params![*due_at, i16::from(!*counts)].into_iter();
+                (
+                    1,
+                    rest.chain(error_values(Some(error)))
+                        .chain([now.into()])
+                        .collect(),
+                )
+            }
+            End::Failed(error) => (
+                2,
+                [now.into()]
+                    .into_iter()
+                    .chain(error_values(Some(error)))
+                    .collect(),
+            ),
+            End::Unknown(error) => (
+                3,
+                [now.into()]
+                    .into_iter()
+                    .chain(error_values(Some(error)))
+                    .collect(),
+            ),
+        };
+        groups[group].1.push(index);
+        groups[group].2.push(key.into_iter().chain(rest).collect());
+    }
+    let mut late = Vec::new();
+    for (statement, indexes, sets) in groups {
+        let counts = tx.execute_many(statement, &sets)?;
+        for ((index, count), set) in indexes.into_iter().zip(counts).zip(sets) {
+            moved[index] = count > 0;
+            if count == 0 && matches!(records[index].end, End::Sent { .. }) {
+                late.push(set);
+            }
+        }
+    }
+    tx.execute_many(&SENT_LATE, &late)?;
+    let pauses: Vec<_> = records
+        .iter()
+        .filter_map(|record| match &record.end {
+            End::Retry {
+                due_at,
+                pause_channel: true,
+                ..
+            } => Some(params![record.tenant_id, record.channel_id, *due_at]),
+            _ => None,
+        })
+        .collect();
+    tx.execute_many(&PAUSE_CHANNEL, &pauses)?;
+    Ok(moved)
+}
+
+/// Turns what a dead process was sending into visible unknowns.
+///
+/// # Errors
+/// What the database says.
+pub fn recover(
+    tx: &mut Tx<'_>,
+    dead: NodeId,
+    now: Timestamp,
+) -> Result<Vec<(TenantId, MessageId, ConversationId)>, StoreError> {
+    tx.query(&ORPHANS, &params![dead, now])
+}
+
+/// A message whose outcome stayed unknown for too long.
+#[derive(Debug, Clone)]
+pub struct UnknownMessage {
+    /// Its tenant.
+    pub tenant_id: TenantId,
+    /// The message.
+    pub message_id: MessageId,
+    /// Its conversation.
+    pub conversation_id: ConversationId,
+    /// Why it was sent.
+    pub purpose: Purpose,
+    /// It was sent a second time already.
+    pub already_resent: bool,
+    /// What its tenant wants.
+    pub settings: TenantSettings,
+}
+
+/// The messages whose outcome is unknown for at least `wait`.
+///
+/// # Errors
+/// What the database says.
+pub fn unknown_for(
+    tx: &mut Tx<'_>,
+    wait: Duration,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Vec<UnknownMessage>, StoreError> {
+    let rows = tx.query::<UnknownRow>(&UNKNOWN_DUE, &params![now.minus(wait), limit])?;
+    let message = |row: UnknownRow| UnknownMessage {
+        tenant_id: row.tenant_id,
+        message_id: row.id,
+        conversation_id: row.conversation_id,
+        purpose: row
+            .purpose
+            .as_deref()
+            .and_then(Purpose::parse)
+            .unwrap_or(Purpose::Bulk),
+        already_resent: row.may_be_duplicate,
+        settings: row.settings.0,
+    };
+    Ok(rows.into_iter().map(message).collect())
+}
+
+/// Sends a message with an unknown outcome once more. `false` when a status settled it in between.
+///
+/// # Errors
+/// What the database says.
+pub fn resend(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    id: MessageId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    tx.execute(&RESEND, &params![tenant, id, now])
+        .map(|changed| changed > 0)
+}
+
+/// Leaves a message with an unknown outcome to a person. `false` when a status settled it in between.
+///
+/// # Errors
+/// What the database says.
+pub fn hold(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    id: MessageId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    tx.execute(&HOLD, &params![tenant, id, now])
+        .map(|changed| changed > 0)
+}
+
+/// Puts a failed message, or one whose outcome is unknown, back into the queue because a person wants it.
+///
+/// # Errors
+/// What the database says.
+pub fn retry_by_hand(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    id: MessageId,
+    now: Timestamp,
+) -> Result<Option<Hint>, StoreError> {
+    let row = tx.query_opt::<(ConversationId, i64)>(&RETRY_FAILED, &params![tenant, id, now])?;
+    Ok(row.map(|(conversation_id, priority)| Hint {
+        tenant_id: tenant,
+        conversation_id,
+        message_id: id,
+        priority,
+    }))
+}
+
+/// How many messages wait, over all tenants, and since when the oldest does among the first tenants.
+///
+/// # Errors
+/// What the database says.
+pub fn depth(tx: &mut Tx<'_>) -> Result<(u64, Option<Timestamp>), StoreError> {
+    let depth = tx.query_one::<u64>(&DEPTH, &[])?;
+    let tenants = tx.query::<TenantId>(&TENANTS_WAITING, &params![100])?;
+    let sets: Vec<_> = tenants.into_iter().map(|tenant| params![tenant]).collect();
+    let oldest = tx
+        .query_many::<Timestamp>(&OLDEST, &sets)?
+        .into_iter()
+        .flatten()
+        .min();
+    Ok((depth, oldest))
+}
+
+/// The error of a message whose outcome nobody knows.
+#[must_use]
+pub fn unknown_error(message: &str) -> ProviderError {
+    ProviderError::own(ErrorClass::Unknown, message)
+}

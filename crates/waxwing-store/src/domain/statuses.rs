@@ -1,0 +1,336 @@
+//! What status webhooks do to messages: find them, climb the ladder, or wait parked.
+
+use serde::{Deserialize, Serialize};
+use waxwing_core::errors::ProviderError;
+use waxwing_core::event::Pricing;
+use waxwing_core::identity::ProviderMessageId;
+use waxwing_core::ids::{AttemptId, ChannelId, ConversationId, MessageId, TenantId};
+use waxwing_core::status::{DeliveryStatus, MessageStatus};
+use waxwing_core::time::Timestamp;
+
+use super::crypto::{Keyring, Place};
+use super::messages::{provider_id_hash, seal_provider_id};
+use crate::{StoreError, Tx, Value, params, row, statements};
+
+statements! {
+    BY_PROVIDER_ID [tenant] = "SELECT id, conversation_id, rank, attempt_id, outcome_unknown FROM messages \
+        WHERE tenant_id = $1 AND channel_id = $2 AND provider_id_hash = $3 AND direction = 'OUT' ORDER BY id LIMIT 1 {lock}";
+    BY_ATTEMPT [tenant] = "SELECT m.id, m.conversation_id, m.rank, m.attempt_id, m.outcome_unknown FROM messages m \
+        WHERE m.tenant_id = $1 AND m.id = (SELECT a.message_id FROM attempts a WHERE a.tenant_id = $1 AND a.id = $2) \
+        AND m.channel_id = $3 {lock}";
+    APPLY [tenant] = "UPDATE messages SET \
+        status = CASE WHEN $4 > rank THEN $3 ELSE status END, \
+        error_class = CASE WHEN $4 > rank THEN $9 ELSE error_class END, \
+        error_code = CASE WHEN $4 > rank THEN $10 ELSE error_code END, \
+        error_message = CASE WHEN $4 > rank THEN $11 ELSE error_message END, \
+        rank = CASE WHEN $4 > rank THEN $4 ELSE rank END, \
+        sent_at = COALESCE(sent_at, $5), delivered_at = COALESCE(delivered_at, $6), read_at = COALESCE(read_at, $7), \
+        failed_at = COALESCE(failed_at, $8), pricing = COALESCE($12, pricing), \
+        provider_id_sealed = COALESCE(provider_id_sealed, $13), provider_id_hash = COALESCE(provider_id_hash, $14), \
+        claimed_by = NULL, outcome_unknown = FALSE, unknown_at = NULL, updated_at = $15 \
+        WHERE tenant_id = $1 AND id = $2";
+    PARK [tenant] = "INSERT INTO parked_statuses (tenant_id, id, channel_id, provider_id_hash, update_sealed, parked_at) \
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    PARKED_FOR [tenant] = "SELECT id, update_sealed FROM parked_statuses \
+        WHERE tenant_id = $1 AND channel_id = $2 AND provider_id_hash = $3 ORDER BY id";
+    UNPARK [tenant] = "DELETE FROM parked_statuses WHERE tenant_id = $1 AND id = $2";
+    MATCHABLE [global] = "SELECT DISTINCT p.tenant_id, p.channel_id, m.id FROM parked_statuses p JOIN messages m ON m.tenant_id = p.tenant_id \
+        AND m.channel_id = p.channel_id AND m.provider_id_hash = p.provider_id_hash AND m.direction = 'OUT' \
+        WHERE p.parked_at >= $1 LIMIT $2";
+    HASH_OF [tenant] = "SELECT provider_id_hash FROM messages WHERE tenant_id = $1 AND id = $2";
+}
+
+row! {
+    struct TargetRow {
+        id: MessageId,
+        conversation_id: ConversationId,
+        rank: i64,
+        attempt_id: Option<AttemptId>,
+        outcome_unknown: bool,
+    }
+}
+
+/// What a status webhook says, ready to be applied.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Update {
+    /// What happened.
+    pub status: DeliveryStatus,
+    /// When, in microseconds since 1970.
+    pub at: i64,
+    /// Why it failed.
+    pub error: Option<ProviderError>,
+    /// What it costs.
+    pub pricing: Option<Pricing>,
+}
+
+/// A status webhook for one message.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// The tenant of the channel.
+    pub tenant_id: TenantId,
+    /// The channel.
+    pub channel_id: ChannelId,
+    /// The provider's id of the message.
+    pub provider_id: ProviderMessageId,
+    /// The attempt that the callback data names, checked.
+    pub attempt_id: Option<AttemptId>,
+    /// What it says.
+    pub update: Update,
+    /// The id under which it is parked when its message is not known.
+    pub parked_id: uuid::Uuid,
+}
+
+/// What a status did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// The message climbed to this rung.
+    Moved {
+        /// The message.
+        message_id: MessageId,
+        /// Its conversation.
+        conversation_id: ConversationId,
+        /// Where it stands now.
+        status: MessageStatus,
+        /// Its outcome was unknown until now.
+        settled_unknown: bool,
+    },
+    /// Heard before, or lower than what is known.
+    Unmoved,
+    /// The message is not known (yet).
+    Parked,
+}
+
+/// Applies statuses in order.
+///
+/// # Errors
+/// What the database says.
+pub fn apply(
+    tx: &mut Tx<'_>,
+    keyring: &Keyring,
+    statuses: &[Incoming],
+    now: Timestamp,
+) -> Result<Vec<Applied>, StoreError> {
+    let hashes: Vec<Vec<u8>> = statuses
+        .iter()
+        .map(|status| provider_id_hash(keyring, status.tenant_id, &status.provider_id))
+        .collect();
+    let by_id: Vec<_> = statuses
+        .iter()
+        .zip(&hashes)
+        .map(|(status, hash)| params![status.tenant_id, status.channel_id, hash.clone()])
+        .collect();
+    let mut targets: Vec<Option<TargetRow>> = Vec::with_capacity(statuses.len());
+    for (status, rows) in statuses
+        .iter()
+        .zip(tx.query_many::<TargetRow>(&BY_PROVIDER_ID, &by_id)?)
+    {
+        let mut found = rows.into_iter().next();
+        if found.is_none()
+            && let Some(attempt) = status.attempt_id
+        {
+            found = tx.query_opt(
+                &BY_ATTEMPT,
+                &params![status.tenant_id, attempt, status.channel_id],
+            )?;
+        }
+        targets.push(found);
+    }
+
+    // Several statuses of one message in one batch: each starts from where the one before it led.
+    let mut ranks = std::collections::HashMap::new();
+    let mut applied = Vec::with_capacity(statuses.len());
+    let mut sets = Vec::new();
+    for ((status, target), hash) in statuses.iter().zip(targets).zip(hashes) {
+        let Some(target) = target else {
+            park(tx, keyring, status, hash, now)?;
+            applied.push(Applied::Parked);
+            continue;
+        };
+        let stale_failure = status.update.status == DeliveryStatus::Failed
+            && status
+                .attempt_id
+                .is_some_and(|attempt| target.attempt_id != Some(attempt));
+        if stale_failure {
+            applied.push(Applied::Unmoved);
+            continue;
+        }
+        let rung = status.update.status.message_status();
+        let before = *ranks
+            .get(&(status.tenant_id, target.id))
+            .unwrap_or(&target.rank);
+        let moves = i64::from(rung.rank()) > before;
+        if moves {
+            ranks.insert((status.tenant_id, target.id), i64::from(rung.rank()));
+        }
+        let sealed = seal_provider_id(keyring, status.tenant_id, target.id, &status.provider_id);
+        sets.push(apply_values(
+            status.tenant_id,
+            target.id,
+            &status.update,
+            Some((sealed, hash)),
+            now,
+        )?);
+        applied.push(if moves {
+            Applied::Moved {
+                message_id: target.id,
+                conversation_id: target.conversation_id,
+                status: rung,
+                settled_unknown: target.outcome_unknown,
+            }
+        } else {
+            Applied::Unmoved
+        });
+    }
+    tx.execute_many(&APPLY, &sets)?;
+    Ok(applied)
+}
+
+fn apply_values(
+    tenant: TenantId,
+    id: MessageId,
+    update: &Update,
+    provider: Option<(Vec<u8>, Vec<u8>)>,
+    now: Timestamp,
+) -> Result<Vec<Value>, StoreError> {
+    let rung = update.status.message_status();
+    let at = |status: DeliveryStatus| (update.status == status).then_some(update.at);
+    let read = at(DeliveryStatus::Read).or(at(DeliveryStatus::Played));
+    let (sealed, hash) = provider.unzip();
+    Ok(params![
+        tenant,
+        id,
+        rung.as_str(),
+        rung.rank(),
+        at(DeliveryStatus::Sent),
+        at(DeliveryStatus::Delivered),
+        read,
+        at(DeliveryStatus::Failed),
+        update.error.as_ref().map(|error| error.class.as_str()),
+        update.error.as_ref().and_then(|error| error.code.clone()),
+        update.error.as_ref().map(|error| error.message.clone()),
+        update
+            .pricing
+            .as_ref()
+            .map(Value::json)
+            .transpose()?
+            .unwrap_or(Value::Null),
+        sealed,
+        hash,
+        now
+    ]
+    .to_vec())
+}
+
+fn park(
+    tx: &mut Tx<'_>,
+    keyring: &Keyring,
+    status: &Incoming,
+    hash: Vec<u8>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let text = serde_json::to_vec(&status.update)
+        .map_err(|_| StoreError::Driver("a status without JSON".into()))?;
+    let place = Place::new("parked_statuses", "update_sealed", &status.parked_id);
+    let sealed = keyring.seal(status.tenant_id, place, &text);
+    let values = params![
+        status.tenant_id,
+        status.parked_id,
+        status.channel_id,
+        hash,
+        sealed,
+        now
+    ];
+    tx.execute(&PARK, &values).map(|_| ())
+}
+
+/// A message whose provider id has become known.
+#[derive(Debug, Clone)]
+pub struct Identified {
+    /// Its tenant.
+    pub tenant_id: TenantId,
+    /// Its channel.
+    pub channel_id: ChannelId,
+    /// The message.
+    pub message_id: MessageId,
+    /// Its provider id, hashed.
+    pub provider_id_hash: Vec<u8>,
+}
+
+/// Applies the statuses that waited for these messages; for each that waited, its message and what it said.
+///
+/// # Errors
+/// What the database says; when a parked status does not open.
+pub fn unpark(
+    tx: &mut Tx<'_>,
+    keyring: &Keyring,
+    messages: &[Identified],
+    now: Timestamp,
+) -> Result<Vec<(TenantId, MessageId, Update)>, StoreError> {
+    let sets: Vec<_> = messages
+        .iter()
+        .map(|message| {
+            params![
+                message.tenant_id,
+                message.channel_id,
+                message.provider_id_hash.clone()
+            ]
+        })
+        .collect();
+    let mut applied = Vec::new();
+    let mut updates = Vec::new();
+    let mut gone = Vec::new();
+    for (message, rows) in messages
+        .iter()
+        .zip(tx.query_many::<(uuid::Uuid, Vec<u8>)>(&PARKED_FOR, &sets)?)
+    {
+        for (id, sealed) in rows {
+            let place = Place::new("parked_statuses", "update_sealed", &id);
+            let text = keyring.open(message.tenant_id, place, &sealed)?;
+            let update: Update = serde_json::from_slice(&text)
+                .map_err(|_| StoreError::corrupt("a parked status of another form"))?;
+            updates.push(apply_values(
+                message.tenant_id,
+                message.message_id,
+                &update,
+                None,
+                now,
+            )?);
+            gone.push(params![message.tenant_id, id]);
+            applied.push((message.tenant_id, message.message_id, update));
+        }
+    }
+    tx.execute_many(&APPLY, &updates)?;
+    tx.execute_many(&UNPARK, &gone)?;
+    Ok(applied)
+}
+
+/// Parked statuses whose message is known by now: a status and the answer of its send were written at the same moment
+/// and did not see each other. At most `limit`, parked since `since`.
+///
+/// # Errors
+/// What the database says.
+pub fn matchable(
+    tx: &mut Tx<'_>,
+    since: Timestamp,
+    limit: u32,
+) -> Result<Vec<Identified>, StoreError> {
+    let rows = tx.query::<(TenantId, ChannelId, MessageId)>(&MATCHABLE, &params![since, limit])?;
+    let sets: Vec<_> = rows
+        .iter()
+        .map(|(tenant, _, message)| params![*tenant, *message])
+        .collect();
+    let hashes = tx.query_many::<Option<Vec<u8>>>(&HASH_OF, &sets)?;
+    Ok(rows
+        .into_iter()
+        .zip(hashes)
+        .filter_map(|((tenant_id, channel_id, message_id), hash)| {
+            let provider_id_hash = hash.into_iter().flatten().next()?;
+            Some(Identified {
+                tenant_id,
+                channel_id,
+                message_id,
+                provider_id_hash,
+            })
+        })
+        .collect())
+}
