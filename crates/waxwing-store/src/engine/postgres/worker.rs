@@ -1,0 +1,110 @@
+//! A thread with a connection.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use tokio::runtime::{Builder, Runtime};
+
+use super::config::{Target, jittered};
+use super::session::Session;
+use crate::engine::error::StoreError;
+use crate::engine::job::{Job, Kind, Message};
+use crate::engine::tx::{Backend, Tx};
+
+/// How often a closure runs at most, and the pause after the first failure; it doubles.
+const MOST_TRIES: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+
+pub(crate) fn run(target: Arc<Target>, queue: &Receiver<Message>) {
+    let mut worker: Option<Worker> = None;
+    while let Ok(Message::Job(job)) = queue.recv() {
+        if job.abandoned() {
+            continue;
+        }
+        if worker.is_none() {
+            match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => {
+                    worker = Some(Worker {
+                        target: Arc::clone(&target),
+                        runtime: Rc::new(runtime),
+                        session: None,
+                    })
+                }
+                Err(error) => {
+                    job.answer(Err(StoreError::Unavailable(format!(
+                        "no runtime for the database: {error}"
+                    ))));
+                    continue;
+                }
+            }
+        }
+        if let Some(worker) = &mut worker {
+            worker.work(job);
+        }
+    }
+}
+
+struct Worker {
+    target: Arc<Target>,
+    runtime: Rc<Runtime>,
+    session: Option<Session>,
+}
+
+impl Worker {
+    fn work(&mut self, mut job: Box<dyn Job>) {
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1..=MOST_TRIES {
+            match self.attempt(job.as_mut()) {
+                Ok(()) => return job.answer(Ok(())),
+                Err((_, true)) if attempt < MOST_TRIES => {
+                    std::thread::sleep(jittered(pause));
+                    pause *= 2;
+                }
+                Err((error, _)) => return job.answer(Err(error)),
+            }
+        }
+    }
+
+    /// Runs the closure once and commits. The flag says whether another try is safe and may help.
+    fn attempt(&mut self, job: &mut dyn Job) -> Result<(), (StoreError, bool)> {
+        let session = self.session().map_err(|error| (error, false))?;
+        session.start(match job.kind() {
+            Kind::Read => None,
+            Kind::Snapshot => Some("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            Kind::Write => Some("BEGIN"),
+            Kind::Serializable => Some("BEGIN ISOLATION LEVEL SERIALIZABLE"),
+        });
+        let kind = job.kind();
+        let result = match job.run(&mut Tx::new(Backend::Postgres(session), kind)) {
+            Ok(()) => session.commit(),
+            Err(error) => {
+                session.rollback();
+                Err((error, session.wants_retry()))
+            }
+        };
+        if session.is_broken() {
+            self.session = None;
+        }
+        result
+    }
+
+    fn session(&mut self) -> Result<&mut Session, StoreError> {
+        if self.session.as_ref().is_none_or(Session::is_broken) {
+            self.target.may_connect()?;
+            self.session = None;
+            match Session::connect(&self.runtime, &self.target) {
+                Ok(session) => {
+                    self.target.connected();
+                    self.session = Some(session);
+                }
+                Err(error) => {
+                    self.target.failed(&error);
+                    return Err(error);
+                }
+            }
+        }
+        self.session.as_mut().ok_or(StoreError::Closed)
+    }
+}
