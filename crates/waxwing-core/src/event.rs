@@ -99,6 +99,11 @@ pub struct InboundMessage {
     pub forwarded: bool,
     /// The ad or post through which the person came, as the provider gives it.
     pub referral: Option<serde_json::Value>,
+    /// The catalogue product that it asks about, as the provider gives it.
+    pub product: Option<serde_json::Value>,
+    /// Why a contact card came. `contact_request` proves that the phone on the card is the sender's own
+    /// (protocols/meta.md 4.2).
+    pub origin: Option<String>,
     /// The group it was written in; such messages get no automatic answer.
     pub group_id: Option<String>,
     /// Error codes that came with it (media not available and the like).
@@ -238,4 +243,17 @@ pub struct OtherItem {
     pub event: Option<String>,
     /// The provider's id of the thing, when it has one.
     pub id: Option<String>,
+    /// What else is worth showing, by name.
+    pub detail: Option<Detail>,
+}
+
+/// Facts about an item that only people look at. It may name persons, so `Debug` hides it.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Detail(pub serde_json::Value);
+
+impl std::fmt::Debug for Detail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Detail(…)")
+    }
 }

@@ -70,6 +70,8 @@ fn message(content: Content) -> InboundMessage {
         target: None,
         forwarded: false,
         referral: None,
+        product: None,
+        origin: None,
         group_id: None,
         codes: Vec::new(),
     }
