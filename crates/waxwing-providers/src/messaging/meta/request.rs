@@ -1,0 +1,268 @@
+//! Requests to the Graph API and what their answers mean.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::value::RawValue;
+use waxwing_core::content::Content;
+use waxwing_core::errors::{ErrorClass, ProviderError, SendOutcome};
+use waxwing_core::identity::ProviderMessageId;
+use waxwing_core::secret::Secret;
+
+use crate::http::{HttpOutcome, HttpRequest};
+use crate::messaging::cloud::scrub::scrub;
+use crate::messaging::cloud::send::{self, BuildError, Recipient};
+use crate::messaging::cloud::wire::{self, fields};
+use crate::messaging::cloud::{outcome, text};
+
+/// What a channel check asks the number for.
+const CHECK_FIELDS: &str =
+    "display_phone_number,verified_name,quality_rating,status,name_status,health_status";
+
+/// What is needed to call the Graph API for one number.
+#[derive(Debug, Clone)]
+pub struct ChannelConfig {
+    /// The id of the sending number, not its digits.
+    pub phone_number_id: String,
+    /// The token that may send from it.
+    pub access_token: Secret,
+    /// Scheme, host and port of the Graph API: `https://graph.facebook.com`, or an operator's own for tests.
+    pub graph_url: String,
+    /// The version in the path, such as `v25.0`.
+    pub api_version: String,
+}
+
+impl ChannelConfig {
+    fn url(&self, rest: &str) -> Result<String, BuildError> {
+        let is_path_part = |text: &str| {
+            !text.is_empty()
+                && text.len() <= 64
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+                && !text.bytes().all(|byte| byte == b'.')
+        };
+        if !is_path_part(&self.phone_number_id) {
+            return Err(BuildError::Channel("phone number id"));
+        }
+        if !is_path_part(&self.api_version) {
+            return Err(BuildError::Channel("API version"));
+        }
+        let base = self.graph_url.trim_end_matches('/');
+        if !base.starts_with("https://") && !base.starts_with("http://") {
+            return Err(BuildError::Channel("Graph URL"));
+        }
+        let (version, id) = (&self.api_version, &self.phone_number_id);
+        Ok(format!("{base}/{version}/{id}{rest}"))
+    }
+
+    /// The token goes into the header, never into the query, where it would leak into logs.
+    fn headers(&self) -> Result<HeaderMap, BuildError> {
+        if self.access_token.is_empty() {
+            return Err(BuildError::AccessToken);
+        }
+        let bearer = format!("Bearer {}", self.access_token.expose());
+        let mut bearer = HeaderValue::from_str(&bearer).map_err(|_| BuildError::AccessToken)?;
+        bearer.set_sensitive(true);
+        let mut headers = HeaderMap::with_capacity(2);
+        headers.insert(AUTHORIZATION, bearer);
+        Ok(headers)
+    }
+}
+
+/// Builds the request that sends `content`.
+///
+/// `reply_to` is the message that it answers; for a reaction, the one that it is about. `callback_data` comes back in
+/// every status of the message and must not be personal; empty leaves it out.
+///
+/// # Errors
+/// A [`BuildError`] when the content cannot be sent or the channel is not usable. The limits of WhatsApp are not
+/// checked here; see [`Content::violations`].
+pub fn build_send(
+    config: &ChannelConfig,
+    to: &Recipient,
+    content: &Content,
+    reply_to: Option<&ProviderMessageId>,
+    callback_data: &str,
+) -> Result<HttpRequest, BuildError> {
+    let body = send::body(to, content, reply_to, callback_data)?;
+    let mut headers = config.headers()?;
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(HttpRequest {
+        method: Method::POST,
+        url: config.url("/messages")?,
+        headers,
+        body: Bytes::from(body),
+    })
+}
+
+/// Says what became of a send. An outcome that leaves any doubt is [`SendOutcome::Unknown`].
+#[must_use]
+pub fn interpret_send(response: &HttpOutcome) -> SendOutcome {
+    outcome::interpret(response)
+}
+
+/// Builds the request that asks how a number is: for the channel test and `waxwing doctor`.
+///
+/// # Errors
+/// A [`BuildError`] when the channel is not usable.
+pub fn build_check(config: &ChannelConfig) -> Result<HttpRequest, BuildError> {
+    Ok(HttpRequest {
+        method: Method::GET,
+        url: config.url(&format!("?fields={CHECK_FIELDS}"))?,
+        headers: config.headers()?,
+        body: Bytes::new(),
+    })
+}
+
+/// How a number is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChannelCheck {
+    /// Meta answered, the token is good and the number may send.
+    pub ok: bool,
+    /// The number as people write it.
+    pub display_phone_number: Option<String>,
+    /// The name that people see.
+    pub verified_name: Option<String>,
+    /// `GREEN`, `YELLOW`, `RED` or `UNKNOWN`.
+    pub quality: Option<String>,
+    /// `AVAILABLE`, `LIMITED` or `BLOCKED`.
+    pub can_send: Option<String>,
+    /// What is wrong or limited, in sentences.
+    pub problems: Vec<String>,
+    /// Why the check itself failed.
+    pub error: Option<ProviderError>,
+}
+
+fields! {
+    /// A number, or an error.
+    NumberWire {
+        "error" => error,
+        "id" => id,
+        "display_phone_number" => display_phone_number,
+        "verified_name" => verified_name,
+        "quality_rating" => quality_rating,
+        "health_status" => health_status,
+    }
+}
+
+fields! {
+    /// Whether a number may send, and who is in the way.
+    Health { "can_send_message" => can_send_message, "entities" => entities }
+}
+
+fields! {
+    /// A number, account, business or app.
+    Entity { "entity_type" => kind, "errors" => errors, "additional_info" => additional_info }
+}
+
+fields! {
+    /// What is wrong with it.
+    EntityError {
+        "error_code" => code,
+        "error_description" => description,
+        "possible_solution" => solution,
+    }
+}
+
+/// Says how a number is from the answer to [`build_check`].
+#[must_use]
+pub fn interpret_check(response: &HttpOutcome) -> ChannelCheck {
+    let (status, body) = match response {
+        HttpOutcome::Response { status, body, .. } => (*status, body),
+        HttpOutcome::NotSent(reason) | HttpOutcome::Lost(reason) => {
+            return failed(ProviderError::own(
+                ErrorClass::Retry,
+                format!("the Graph API did not answer: {}", scrub(reason)),
+            ));
+        }
+        HttpOutcome::TooLarge => {
+            return failed(ProviderError::own(
+                ErrorClass::Permanent,
+                "the answer was too large to read",
+            ));
+        }
+    };
+    let body = text::readable(body);
+    let number = serde_json::from_str::<&RawValue>(&body)
+        .ok()
+        .and_then(wire::object::<NumberWire<'_>>)
+        .unwrap_or_default();
+    if let Some(error) = outcome::graph_error(status, number.error) {
+        return failed(error);
+    }
+    if !(200..300).contains(&status) || wire::text(number.id).is_none() {
+        let class = if status >= 500 {
+            ErrorClass::Retry
+        } else {
+            ErrorClass::Permanent
+        };
+        return failed(ProviderError::own(
+            class,
+            format!("HTTP {status} without a readable answer; check the Graph URL"),
+        ));
+    }
+    let health: Health<'_> = wire::object_or_empty(number.health_status);
+    let can_send = wire::owned(health.can_send_message);
+    ChannelCheck {
+        ok: can_send.as_deref() != Some("BLOCKED"),
+        display_phone_number: wire::owned(number.display_phone_number),
+        verified_name: wire::owned(number.verified_name),
+        quality: wire::owned(number.quality_rating),
+        can_send,
+        problems: problems(&health),
+        error: None,
+    }
+}
+
+fn failed(error: ProviderError) -> ChannelCheck {
+    ChannelCheck {
+        problems: vec![error.message.clone()],
+        error: Some(error),
+        ..ChannelCheck::default()
+    }
+}
+
+/// One sentence for each thing that is in the way, each once, with the name of who has it.
+fn problems(health: &Health<'_>) -> Vec<String> {
+    let mut found: BTreeMap<String, usize> = BTreeMap::new();
+    for entity in wire::list(health.entities).into_iter().take(100) {
+        let entity: Entity<'_> = wire::object_or_empty(Some(entity));
+        let who = match wire::text(entity.kind).as_deref() {
+            Some("PHONE_NUMBER") => "Number",
+            Some("WABA") => "Account",
+            Some("BUSINESS") => "Business",
+            Some("APP") => "App",
+            Some("MESSAGE_TEMPLATE") => "Template",
+            _ => "Channel",
+        };
+        let errors = wire::list(entity.errors).into_iter().filter_map(|raw| {
+            let error: EntityError<'_> = wire::object(raw)?;
+            let mut words = wire::owned(error.description)?;
+            if let Some(solution) = wire::text(error.solution) {
+                words = format!("{words} {solution}");
+            }
+            Some(match wire::integer(error.code) {
+                Some(code) => format!("{words} ({code})"),
+                None => words,
+            })
+        });
+        let notes = wire::list(entity.additional_info)
+            .into_iter()
+            .filter_map(|raw| wire::owned(Some(raw)));
+        for words in errors.chain(notes).take(100) {
+            let place = found.len();
+            found
+                .entry(format!("{who}: {}", scrub(&words)))
+                .or_insert(place);
+        }
+    }
+    let mut problems: Vec<(usize, String)> = found
+        .into_iter()
+        .map(|(words, place)| (place, words))
+        .collect();
+    problems.sort_unstable();
+    problems.into_iter().map(|(_, words)| words).collect()
+}
