@@ -60,7 +60,7 @@ fn build(started: Instant) -> Outcome<()> {
     }
 }
 
-/// Turns cargo's words into progress until it closes its end; returns all it said.
+/// Turns cargo's words into progress until it closes its end; returns what else it said.
 fn follow(lines: &Receiver<String>, started: Instant) -> String {
     let mut log = String::new();
     let mut progress = Progress::default();
@@ -71,9 +71,11 @@ fn follow(lines: &Receiver<String>, started: Instant) -> String {
         let event = lines.recv_timeout(Duration::from_secs(1));
         match event {
             Ok(line) => {
-                progress.hear(&line);
-                log.push_str(&line);
-                log.push('\n');
+                // What was counted is of no use in an error report.
+                if !progress.hear(&line) {
+                    log.push_str(&line);
+                    log.push('\n');
+                }
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
@@ -113,7 +115,8 @@ struct Progress {
 }
 
 impl Progress {
-    fn hear(&mut self, line: &str) {
+    /// Whether the line was about progress.
+    fn hear(&mut self, line: &str) -> bool {
         let mut words = line.split_whitespace();
         let (verb, object) = (words.next(), words.next().unwrap_or_default());
         self.waiting = verb == Some("Blocking");
@@ -123,8 +126,9 @@ impl Progress {
                 self.compiled += 1;
                 self.last = object.to_owned();
             }
-            _ => {}
+            _ => return self.waiting,
         }
+        true
     }
 
     fn text(&self) -> Option<String> {

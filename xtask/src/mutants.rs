@@ -77,7 +77,12 @@ pub fn run(args: &[String]) -> Outcome<()> {
     }
     preflight::nextest()?;
     preflight::postgres()?;
-    process::run(process::cargo().args(["build", "--locked", "--package", "waxwing-rig"]))?;
+    let kills = mutants
+        .iter()
+        .any(|mutant| matches!(mutant.expect, Expect::Kill { .. }));
+    if kills {
+        process::run(process::cargo().args(["build", "--locked", "--package", "waxwing-rig"]))?;
+    }
     let cluster = Cluster::start(Durability::Off)?;
     try_all(&mutants, &cluster)
 }
@@ -196,20 +201,23 @@ impl Harness for RealHarness<'_> {
 
     fn judge(&mut self, tree: &Path, mutant: &Mutant) -> Outcome<Verdict> {
         let held = match &mutant.expect {
-            Expect::Kill { engine, kills } => {
-                let server = self.target.join("debug/waxwing");
-                rig::kill(&server, *engine, *kills, Some(self.cluster))?
+            Expect::Kill { engine, kills } => rig::Kill {
+                server: &self.target.join("debug/waxwing"),
+                engine: *engine,
+                kills: *kills,
+                cluster: Some(self.cluster),
+                shown: false,
             }
+            .run()?,
             Expect::Test { package, name } => {
                 let mut cargo = self.nextest(tree, package);
-                // The failure is wanted; its details would only look like a failure of ours.
-                cargo.args(["--failure-output=never", "--", name]);
-                let shown = process::shown(&cargo);
-                match process::tee(&mut cargo)? {
+                cargo.args(["--", name]);
+                match process::capture(&mut cargo)? {
                     (Some(0), _) => true,
                     (Some(TESTS_FAILED), _) => false,
-                    (code, _) => {
-                        return Err(format!("`{shown}` could not run (exit code {code:?})"));
+                    (code, said) => {
+                        let shown = process::shown(&cargo);
+                        return Err(format!("`{shown}` could not run ({code:?})\n{said}"));
                     }
                 }
             }
@@ -225,17 +233,32 @@ impl Harness for RealHarness<'_> {
 /// Takes over the third-party crates that are built already; cargo knows them by content, not by
 /// place, and rebuilds what does not fit.
 fn seed(target: &Path) -> Outcome<()> {
-    let built = process::target_dir().join("debug");
-    if target.join("debug").exists() || !built.join("deps").exists() {
+    let (built, seeded) = (process::target_dir().join("debug"), target.join("debug"));
+    if seeded.exists() {
         return Ok(());
     }
-    let seeded = target.join("debug");
-    std::fs::create_dir_all(&seeded)
-        .map_err(|error| format!("cannot create {}: {error}", seeded.display()))?;
     for part in [".fingerprint", "build", "deps"] {
-        let mut copy = Command::new("cp");
-        copy.arg("--archive").arg(built.join(part)).arg(&seeded);
-        process::read(&mut copy)?;
+        let foreign = |file: &std::ffi::OsStr| {
+            let name = file.to_string_lossy();
+            // What is ours has the path of the tree in its hash and would only be dead weight.
+            !["waxwing", "libwaxwing", "xtask", "it-"]
+                .iter()
+                .any(|ours| name.starts_with(ours))
+        };
+        let entries = std::fs::read_dir(built.join(part)).into_iter().flatten();
+        let files: Vec<PathBuf> = entries
+            .flatten()
+            .filter(|entry| foreign(&entry.file_name()))
+            .map(|entry| entry.path())
+            .collect();
+        let to = seeded.join(part);
+        std::fs::create_dir_all(&to)
+            .map_err(|error| format!("cannot create {}: {error}", to.display()))?;
+        for some in files.chunks(500) {
+            let mut copy = Command::new("cp");
+            copy.arg("--archive").args(some).arg(&to);
+            process::read(&mut copy)?;
+        }
     }
     Ok(())
 }

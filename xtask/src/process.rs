@@ -91,13 +91,11 @@ pub fn read(command: &mut Command) -> Outcome<String> {
     if output.status.success() {
         return Ok(stdout);
     }
-    let stderr = String::from_utf8_lossy(&output.stderr);
     Err(format!(
-        "`{}` ended with {}\n{}{}",
+        "`{}` ended with {}\n{stdout}{}",
         shown(command),
         output.status,
-        stdout,
-        stderr
+        String::from_utf8_lossy(&output.stderr)
     ))
 }
 
@@ -123,6 +121,17 @@ pub fn tee(command: &mut Command) -> Outcome<(Option<i32>, String)> {
         .wait()
         .map_err(|error| format!("cannot wait for `{}`: {error}", shown(command)))?;
     Ok((status.code(), text))
+}
+
+/// Runs a command in silence and returns its exit code with all that it wrote.
+pub fn capture(command: &mut Command) -> Outcome<(Option<i32>, String)> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot start `{}`: {error}", shown(command)))?;
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    Ok((output.status.code(), text))
 }
 
 /// Whether a program starts and answers.

@@ -107,25 +107,56 @@ fn with_database(args: &[String], durability: Durability, rig: &mut Command) -> 
     process::run(rig.args(["--pg-url", &cluster.url()]))
 }
 
-/// One round of `chaos kill`; `Ok(false)` means that a promise was broken.
-pub fn kill(server: &Path, engine: Engine, kills: u32, cluster: Option<&Cluster>) -> Outcome<bool> {
-    let mut rig = Profile::Dev.rig();
-    rig.args(["chaos", "kill", "--server"]).arg(server);
-    rig.args(["--engine", engine.name(), "--kills", &kills.to_string()]);
-    if let (Engine::Postgres, Some(cluster)) = (engine, cluster) {
-        rig.args(["--pg-url", &cluster.url()]);
-    }
-    let shown = process::shown(&rig);
-    ui::say(&shown);
-    match process::tee(&mut rig)? {
-        // A rig that ends well without having killed anything has shown nothing.
-        (Some(0), said) if kills_reported(&said) >= Some(kills) => Ok(true),
-        (Some(0), said) => Err(format!(
-            "`{shown}` reports {:?} kills instead of {kills}",
-            kills_reported(&said)
-        )),
-        (Some(BROKEN), _) => Ok(false),
-        (code, _) => Err(format!("`{shown}` could not run (exit code {code:?})")),
+/// One round of `chaos kill`.
+pub struct Kill<'a> {
+    /// The server to kill.
+    pub server: &'a Path,
+    /// The database it runs on.
+    pub engine: Engine,
+    /// How often.
+    pub kills: u32,
+    /// For PostgreSQL.
+    pub cluster: Option<&'a Cluster>,
+    /// Whether the rig's report is shown as it comes. That of a mutant is not: it tells of a failure
+    /// that is wanted, and would be read as one that is not.
+    pub shown: bool,
+}
+
+impl Kill<'_> {
+    /// `Ok(false)` means that a promise was broken.
+    pub fn run(&self) -> Outcome<bool> {
+        let kills = self.kills;
+        let mut rig = Profile::Dev.rig();
+        rig.args(["chaos", "kill", "--server"]).arg(self.server);
+        rig.args([
+            "--engine",
+            self.engine.name(),
+            "--kills",
+            &kills.to_string(),
+        ]);
+        if let (Engine::Postgres, Some(cluster)) = (self.engine, self.cluster) {
+            rig.args(["--pg-url", &cluster.url()]);
+        }
+        let shown = process::shown(&rig);
+        let (code, said) = if self.shown {
+            ui::say(&shown);
+            process::tee(&mut rig)?
+        } else {
+            process::capture(&mut rig)?
+        };
+        let done = kills_reported(&said);
+        match code {
+            // A rig that ends well without having killed anything has shown nothing.
+            Some(0) if done >= Some(kills) => Ok(true),
+            Some(0) => Err(format!(
+                "`{shown}` reports {done:?} kills instead of {kills}"
+            )),
+            Some(BROKEN) => Ok(false),
+            _ if self.shown => Err(format!("`{shown}` could not run (exit code {code:?})")),
+            _ => Err(format!(
+                "`{shown}` could not run (exit code {code:?})\n{said}"
+            )),
+        }
     }
 }
 

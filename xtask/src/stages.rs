@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::postgres::{Cluster, Durability};
-use crate::rig::{self, Engine, Profile};
+use crate::rig::{Engine, Kill, Profile};
 use crate::ui::Row;
 use crate::{Outcome, mutants, preflight, process, tidy, ui};
 
@@ -79,14 +79,14 @@ const STAGES: &[Stage] = &[
         run: |_| deny(),
     },
     Stage {
-        name: "docs",
-        about: "the documentation builds without warnings, its examples run",
-        run: |_| docs(),
-    },
-    Stage {
         name: "build",
         about: "everything, in the profile of the tests",
         run: |_| cargo(&["build", "--locked", "--workspace", "--all-targets"], &[]),
+    },
+    Stage {
+        name: "docs",
+        about: "the documentation builds without warnings, its examples run",
+        run: |_| docs(),
     },
     Stage {
         name: "commands",
@@ -308,7 +308,14 @@ fn kills(context: &mut Context, engine: Engine) -> Outcome<Done> {
         Engine::Postgres => Some(context.cluster()?),
     };
     built(&Profile::Dev.server())?;
-    if rig::kill(&Profile::Dev.server(), engine, KILLS, cluster)? {
+    let kill = Kill {
+        server: &Profile::Dev.server(),
+        engine,
+        kills: KILLS,
+        cluster,
+        shown: true,
+    };
+    if kill.run()? {
         Ok(Done::Passed(format!("{KILLS} kills")))
     } else {
         Err("a promise was broken; the report above says which".to_owned())

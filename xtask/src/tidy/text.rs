@@ -188,7 +188,7 @@ fn tests_start(file: &Source) -> Option<usize> {
         return None;
     }
     let stem = file.path.file_stem().unwrap_or_default();
-    if file.within("tests") || stem == "tests" {
+    if file.within("tests") || stem == "tests" || stem.to_string_lossy().ends_with("_tests") {
         return Some(0);
     }
     let lines: Vec<&str> = file.text.lines().map(str::trim).collect();
