@@ -1,0 +1,57 @@
+//! The provider's side of the wire on loopback: Meta's Graph endpoints with Meta's own checks and error bodies, signed
+//! webhooks with retries, faults by script, and a phone for the user. It shares no types with the adapter, so that a
+//! mistake in one is not repeated in the other. Protocol facts are named as "meta.md section n".
+//!
+//! ```
+//! use std::time::Duration;
+//! use waxwing_emulator::{Emulator, EmulatorConfig, NumberConfig, User};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let emulator = Emulator::start(EmulatorConfig::default()).await?;
+//! emulator.add_number(NumberConfig { webhook_url: Some("http://127.0.0.1:9/webhook".into()), ..NumberConfig::default() });
+//! let phone = emulator.phone("106540352242922", User::with_phone("16505551234", "Sheena")).expect("the number was added");
+//! phone.say("hello");
+//! // A server that has META_GRAPH_URL set to `emulator.url()` would answer now.
+//! assert!(phone.await_reply(Duration::from_millis(1)).await.is_err());
+//! emulator.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod answer;
+mod config;
+mod emulator;
+mod errors;
+mod faults;
+mod graph;
+mod hub;
+mod ids;
+mod inbound;
+mod json;
+mod ledger;
+mod media;
+mod phone;
+mod phone_api;
+mod send;
+mod server;
+mod shown;
+mod state;
+mod status;
+mod templates;
+mod templates_create;
+mod timer;
+mod validate;
+mod webhook;
+mod wire;
+
+pub use config::{
+    Checks, Delay, EmulatorConfig, NumberConfig, RateLimits, SendObserver, SendSeen, StatusTiming,
+    User, WallClock, WebhookConfig,
+};
+pub use emulator::Emulator;
+pub use faults::{Fault, FaultMatch, FaultPoint, FaultRule, FaultScript};
+pub use ledger::{Counts, Ledger, SendRecord, WebhookKind, WebhookRecord};
+pub use phone::{Phone, PhoneError};
+pub use shown::{ShownButton, ShownMedia, ShownMessage, ShownRow, ShownSection, Tick};
+pub use state::Reach;
