@@ -1,0 +1,189 @@
+//! What a tenant can set.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use waxwing_core::delivery::UnknownPolicy;
+use waxwing_core::phone::{Phone, PhoneError};
+use waxwing_core::settings::TenantSettings;
+use waxwing_store::domain::tenants;
+
+use crate::answer::Success;
+use crate::auth::TenantScope;
+use crate::check::Checks;
+use crate::errors::{ApiError, ApiResult};
+use crate::extract::{ApiJson, nullable};
+use crate::state::ApiState;
+
+/// The shortest and the longest session, in seconds: a minute and thirty days.
+const SESSION_SECONDS: std::ops::RangeInclusive<u32> = 60..=2_592_000;
+
+/// The routes of this module, relative to a tenant.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(get_settings, patch_settings))
+}
+
+/// What happens to a message whose outcome stays unknown.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownOutcome {
+    /// Replies and transactional messages are sent once more, marked as a possible duplicate.
+    ResendOnce,
+    /// Nothing is sent again; a person decides.
+    Hold,
+}
+
+impl From<UnknownPolicy> for UnknownOutcome {
+    fn from(policy: UnknownPolicy) -> Self {
+        match policy {
+            UnknownPolicy::ResendOnce => Self::ResendOnce,
+            UnknownPolicy::Hold => Self::Hold,
+        }
+    }
+}
+
+impl From<UnknownOutcome> for UnknownPolicy {
+    fn from(outcome: UnknownOutcome) -> Self {
+        match outcome {
+            UnknownOutcome::ResendOnce => Self::ResendOnce,
+            UnknownOutcome::Hold => Self::Hold,
+        }
+    }
+}
+
+/// The settings of a tenant.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SettingsView {
+    /// ISO 3166 code for phone numbers written without a country code.
+    #[schema(example = "DE")]
+    pub default_country: Option<String>,
+    /// How long a session lives after the contact's last message.
+    #[schema(example = 3600)]
+    pub session_seconds: u32,
+    /// What happens to messages whose outcome stays unknown.
+    pub unknown_outcome: UnknownOutcome,
+}
+
+impl From<TenantSettings> for SettingsView {
+    fn from(settings: TenantSettings) -> Self {
+        Self {
+            default_country: settings.default_country,
+            session_seconds: settings.session_seconds,
+            unknown_outcome: settings.unknown_outcome.into(),
+        }
+    }
+}
+
+/// Settings to change; what is absent stays.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PatchSettings {
+    /// ISO 3166 code; null for none.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>, pattern = "^[A-Za-z]{2}$")]
+    default_country: Option<Option<String>>,
+    /// 60 to 2592000.
+    #[schema(minimum = 60, maximum = 2_592_000)]
+    session_seconds: Option<u32>,
+    /// What happens to messages whose outcome stays unknown.
+    unknown_outcome: Option<UnknownOutcome>,
+}
+
+/// The settings of a tenant.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SettingsAnswer {
+    #[schema(value_type = bool)]
+    ok: Success,
+    settings: SettingsView,
+}
+
+/// Get the settings
+#[utoipa::path(
+    get,
+    path = "/settings",
+    tag = "settings",
+    responses((status = 200, description = "The settings.", body = SettingsAnswer))
+)]
+async fn get_settings(scope: TenantScope) -> Json<SettingsAnswer> {
+    Json(SettingsAnswer {
+        ok: Success,
+        settings: scope.tenant.settings.into(),
+    })
+}
+
+/// Change settings
+#[utoipa::path(
+    patch,
+    path = "/settings",
+    tag = "settings",
+    request_body = PatchSettings,
+    responses((status = 200, description = "The settings after the change.", body = SettingsAnswer))
+)]
+async fn patch_settings(
+    State(state): State<ApiState>,
+    scope: TenantScope,
+    ApiJson(mut input): ApiJson<PatchSettings>,
+) -> ApiResult<Json<SettingsAnswer>> {
+    let mut checks = Checks::new();
+    if let Some(Some(country)) = &mut input.default_country {
+        country.make_ascii_uppercase();
+        if !is_country(country) {
+            checks.wrong(
+                "defaultCountry",
+                "must be an ISO 3166 code of two letters, such as DE",
+            );
+        }
+    }
+    if input
+        .session_seconds
+        .is_some_and(|seconds| !SESSION_SECONDS.contains(&seconds))
+    {
+        let (least, most) = (SESSION_SECONDS.start(), SESSION_SECONDS.end());
+        checks.wrong("sessionSeconds", format!("must be {least} to {most}"));
+    }
+    checks.finish()?;
+    let (tenant, now) = (scope.id(), state.now());
+    let changed = state.store.write(move |tx| {
+        tenants::update(tx, tenant, now, |_, settings| {
+            if let Some(country) = &input.default_country {
+                settings.default_country.clone_from(country);
+            }
+            if let Some(seconds) = input.session_seconds {
+                settings.session_seconds = seconds;
+            }
+            if let Some(outcome) = input.unknown_outcome {
+                settings.unknown_outcome = outcome.into();
+            }
+        })
+    });
+    let record = changed
+        .await?
+        .ok_or_else(|| ApiError::not_found("tenant"))?;
+    Ok(Json(SettingsAnswer {
+        ok: Success,
+        settings: record.settings.into(),
+    }))
+}
+
+/// Whether the normaliser of phone numbers knows the country.
+fn is_country(code: &str) -> bool {
+    let two_letters = code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    two_letters && Phone::parse("0", Some(code)) != Err(PhoneError::NoCountry)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn countries_are_those_of_the_normaliser() {
+        for code in ["DE", "BR", "IN", "US"] {
+            assert!(super::is_country(code), "{code}");
+        }
+        for code in ["", "D", "DEU", "XX", "de", "12", "ÄÖ"] {
+            assert!(!super::is_country(code), "{code}");
+        }
+    }
+}
