@@ -259,3 +259,22 @@ fn reason(error: &reqwest::Error) -> String {
     }
     words
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn plain_calls_read_no_certificates() {
+        let client = HttpClient::new(HttpLimits::default());
+        let request = HttpRequest {
+            method: Method::GET,
+            url: "http://127.0.0.1:1/".into(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
+        let outcome = client.call(request, Duration::from_secs(10)).await;
+        assert!(matches!(outcome, HttpOutcome::NotSent(_)), "{outcome:?}");
+        assert!(!client.secure.initialized());
+    }
+}

@@ -192,27 +192,163 @@ pub(super) fn partner_account(values: &Values<'_>) -> Option<String> {
     id(account.waba_id)
 }
 
+/// Bytes of a body that a first look reads into strict forms. Larger ones could hold so many empty entries that the
+/// forms outweigh the body, and this happens before a signature is checked.
+const GLANCE_MAX: usize = 64 * 1024;
+
 /// The distinct places that a body names, without reading its items. Works on any bytes; an unreadable body names
 /// none.
 pub(crate) fn peek(body: &[u8]) -> Vec<Route> {
+    if body.len() <= GLANCE_MAX
+        && let Some(routes) = glance::routes(body)
+    {
+        return routes;
+    }
+    thorough(body)
+}
+
+/// Reads the envelope as [`Envelope::read`] does.
+fn thorough(body: &[u8]) -> Vec<Route> {
     let text = text::readable(body);
     let Ok(envelope) = Envelope::read(&text) else {
         return Vec::new();
     };
-    let mut routes: Vec<Route> = Vec::new();
+    let mut routes = Routes::default();
     for change in &envelope.changes {
         let values: Values<'_> = wire::object_or_empty(Some(change.value));
         let metadata: Metadata<'_> = wire::object_or_empty(values.metadata);
+        routes.add(
+            id(metadata.phone_number_id),
+            partner_account(&values).or_else(|| change.account_id.clone()),
+        );
+    }
+    routes.0
+}
+
+/// Distinct routes in their order.
+#[derive(Default)]
+struct Routes(Vec<Route>);
+
+impl Routes {
+    fn add(&mut self, sender_id: Option<String>, account_id: Option<String>) {
         let route = Route {
-            sender_id: id(metadata.phone_number_id),
-            account_id: partner_account(&values).or_else(|| change.account_id.clone()),
+            sender_id,
+            account_id,
         };
-        if (route.sender_id.is_some() || route.account_id.is_some()) && !routes.contains(&route) {
-            routes.push(route);
-            if routes.len() == ROUTES_MAX {
-                break;
-            }
+        let says_something = route.sender_id.is_some() || route.account_id.is_some();
+        if says_something && self.0.len() < ROUTES_MAX && !self.0.contains(&route) {
+            self.0.push(route);
         }
     }
-    routes
+}
+
+/// The way for ordinary bodies: one pass instead of one for each level. Whatever is unusual in a body is left to
+/// [`thorough`](super::thorough).
+mod glance {
+    use serde::Deserialize;
+    use serde_json::value::RawValue;
+    use waxwing_core::event::Route;
+
+    use super::{Routes, id};
+
+    #[derive(Deserialize)]
+    struct Top<'a> {
+        object: &'a str,
+        #[serde(borrow)]
+        entry: Vec<Entry<'a>>,
+    }
+
+    #[derive(Deserialize)]
+    struct Entry<'a> {
+        #[serde(borrow)]
+        id: Option<&'a RawValue>,
+        #[serde(borrow)]
+        changes: Vec<Change<'a>>,
+    }
+
+    #[derive(Deserialize)]
+    struct Change<'a> {
+        #[serde(borrow)]
+        value: Value<'a>,
+    }
+
+    #[derive(Deserialize)]
+    struct Value<'a> {
+        #[serde(borrow)]
+        metadata: Option<Metadata<'a>>,
+        #[serde(borrow)]
+        waba_info: Option<Account<'a>>,
+    }
+
+    #[derive(Deserialize)]
+    struct Metadata<'a> {
+        #[serde(borrow)]
+        phone_number_id: Option<&'a RawValue>,
+    }
+
+    #[derive(Deserialize)]
+    struct Account<'a> {
+        #[serde(borrow)]
+        waba_id: Option<&'a RawValue>,
+    }
+
+    /// The routes of a body; `None` when it is not quite as documented.
+    pub(super) fn routes(body: &[u8]) -> Option<Vec<Route>> {
+        let top: Top<'_> = serde_json::from_slice(body).ok()?;
+        if top.object != "whatsapp_business_account" {
+            return None;
+        }
+        let mut routes = Routes::default();
+        for entry in &top.entry {
+            for change in &entry.changes {
+                let (metadata, account) = (&change.value.metadata, &change.value.waba_info);
+                let account = account.as_ref().and_then(|account| id(account.waba_id));
+                routes.add(
+                    metadata
+                        .as_ref()
+                        .and_then(|metadata| id(metadata.phone_number_id)),
+                    account.or_else(|| id(entry.id)),
+                );
+            }
+        }
+        Some(routes.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_of_looking_see_the_same() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/inbound");
+        let (mut fast, mut all) = (0, 0);
+        for file in std::fs::read_dir(folder).unwrap() {
+            let file = file.unwrap();
+            let body = std::fs::read(file.path()).unwrap();
+            let routes = glance::routes(&body);
+            all += 1;
+            if let Some(routes) = routes {
+                fast += 1;
+                assert_eq!(routes, thorough(&body), "{:?}", file.file_name());
+            }
+        }
+        assert!(fast + 30 > all, "{fast} of {all}");
+    }
+
+    #[test]
+    fn hostile_bodies_name_few_places() {
+        let entry = |n| format!(r#"{{"id":"{n}","changes":[{{"value":{{"a":1}}}}]}}"#);
+        let entries: Vec<String> = (0..5_000).map(entry).collect();
+        let body = format!(
+            r#"{{"object":"whatsapp_business_account","entry":[{}]}}"#,
+            entries.join(",")
+        );
+        assert_eq!(peek(body.as_bytes()).len(), ROUTES_MAX);
+        let long = format!(
+            r#"{{"entry":[{}]}}"#,
+            entry(0).replace("\"0\"", &format!("\"{}\"", "1".repeat(65)))
+        );
+        assert_eq!(peek(long.as_bytes()), []);
+    }
 }

@@ -1,0 +1,11 @@
+//! The adapters against recorded and composed examples of the providers, and the client against small TCP servers.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod errors;
+mod expectation;
+mod http;
+mod inbound;
+mod robust;
+mod send;
+mod support;
+mod verify;
