@@ -478,3 +478,6 @@ pub fn by_account(
 pub fn epoch(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
     tx.query_one(&EPOCH, &[])
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,3 +75,6 @@ pub fn current(tx: &mut Tx<'_>, tenant: TenantId) -> Result<Option<FlowRecord>, 
         created_at: row.created_at,
     }))
 }
+
+#[cfg(test)]
+mod tests;

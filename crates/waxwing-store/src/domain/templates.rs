@@ -214,16 +214,4 @@ pub fn delete(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn generated_keys_avoid_used_ones_and_stay_keys() {
-        let used = BTreeSet::from(["menu".to_owned(), "menu_2".to_owned()]);
-        assert_eq!(free_key("menu", &used), "menu_3");
-        assert_eq!(free_key("other", &used), "other");
-        let long = key_from_name(&"long name ".repeat(40));
-        let key = free_key(&long, &BTreeSet::from([long.clone()]));
-        assert!(waxwing_core::template::is_key(&key), "{key}");
-    }
-}
+mod tests;
