@@ -243,3 +243,22 @@ pub fn load_tenant_config(
         flows_version,
     }))
 }
+
+/// The config versions of tenants: one small row each, so that a batch can tell whether what it keeps is current.
+///
+/// # Errors
+/// What the database says.
+pub fn config_versions(
+    tx: &mut Tx<'_>,
+    tenants: &[TenantId],
+) -> Result<Vec<Option<i64>>, StoreError> {
+    let sets: Vec<_> = tenants.iter().map(|tenant| params![*tenant]).collect();
+    Ok(tx
+        .query_many::<i64>(&CONFIG_VERSION, &sets)?
+        .into_iter()
+        .map(|rows| rows.into_iter().next())
+        .collect())
+}
+
+#[cfg(test)]
+mod tests;
