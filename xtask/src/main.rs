@@ -72,7 +72,10 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            ui::complain(&problem);
+            // Empty when it has been told already.
+            if !problem.is_empty() {
+                ui::complain(&problem);
+            }
             ExitCode::FAILURE
         }
     }

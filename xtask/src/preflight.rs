@@ -120,8 +120,21 @@ fn satisfy(needs: &[Need]) -> Outcome<()> {
         return Ok(());
     }
     let can_install = process::is_root() && process::answers("apt-get", "--version");
+    let beyond_us: Vec<&Need> = missing
+        .iter()
+        .copied()
+        .filter(|need| match need.source {
+            Source::Debian(_) => !can_install,
+            Source::Component(_) => true,
+            Source::Crate(..) => false,
+        })
+        .collect();
+    // Told before minutes are spent on what can be installed.
+    if !beyond_us.is_empty() {
+        return Err(how_to_get(&beyond_us));
+    }
     let packages = packages(&missing);
-    if !packages.is_empty() && can_install {
+    if !packages.is_empty() {
         install_packages(&packages)?;
     }
     for need in &missing {
@@ -130,13 +143,8 @@ fn satisfy(needs: &[Need]) -> Outcome<()> {
                 "installing {name} {version} ({}; takes a few minutes)",
                 need.why
             ));
-            process::run(process::cargo().args([
-                "install",
-                "--locked",
-                "--version",
-                version,
-                name,
-            ]))?;
+            let arguments = ["install", "--locked", "--version", version, name];
+            process::run(process::cargo().args(arguments))?;
         }
     }
     let still: Vec<&Need> = missing
