@@ -224,7 +224,7 @@ fn messages_name_nobody() {
         &json!({
             "code": 131_030,
             "message": "Recipient +1 650 555 1234 (wamid.HBgLMTY1MDU1NTEyMzQVAgARGBJF) refused",
-            "error_data": {"details": "token EAAJB3ZCx0BAKtestZDZDlonglong, object '106540352242922'"}
+            "error_data": {"details": "token madeUpTokenWith1Digit0f2, object '106540352242922'"}
         }),
     );
     let SendOutcome::Rejected(error) = outcome else {

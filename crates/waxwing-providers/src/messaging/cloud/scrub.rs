@@ -103,7 +103,7 @@ mod tests {
             ("user US.13491208655302741918!", "user …!"),
             ("id wamid.HBgLMTY1MDU1NTEyMzQVAgARGBJF== gone", "id … gone"),
             (
-                "Malformed access token EAAJB3ZCx0BAKtestZDZD",
+                "Malformed access token madeUpTokenWith1Digit0f2",
                 "Malformed access token …",
             ),
             ("number ١٦٥٠٥٥٥١٢٣٤", "number …"),
