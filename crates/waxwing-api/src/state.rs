@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use waxwing_app::dead_letters::DeadLetters;
+use waxwing_app::ingest::Ingest;
 use waxwing_core::ids::IdSource;
+use waxwing_core::secret::Secret;
 use waxwing_core::time::{Clock, Timestamp};
 use waxwing_providers::http::HttpClient;
 use waxwing_store::Store;
@@ -43,20 +46,19 @@ pub struct ApiSettings {
     pub graph_version: String,
 }
 
-/// How handlers wake what works in this process. Each call is quick and never waits; all of it is only a hint, since
-/// the database tells the same a little later.
+/// The use cases and workers of this process that handlers reach.
 #[derive(Clone)]
 pub struct AppHandles {
-    /// A channel was made or changed.
+    /// A channel was made or changed. Quick, never waits, and only a hint: the database tells the same a little later.
     pub channels_changed: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl Default for AppHandles {
-    fn default() -> Self {
-        Self {
-            channels_changed: Arc::new(|| {}),
-        }
-    }
+    /// Takes in webhooks.
+    pub ingest: Ingest,
+    /// Queues messages.
+    pub send: waxwing_app::send::Send,
+    /// Retries what failed for good.
+    pub dead_letters: DeadLetters,
+    /// What Meta has to know for the webhook handshake; without it every handshake is refused.
+    pub verify_token: Option<Secret>,
 }
 
 impl ApiState {

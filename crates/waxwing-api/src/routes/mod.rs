@@ -4,11 +4,16 @@
 //! Those of a tenant are written relative to the tenant and are mounted three times (see [`crate::openapi`]).
 
 pub mod channels;
+pub mod conversations;
+pub mod dead_letters;
 pub mod docs;
+pub mod events;
 pub mod flows;
+pub mod messages;
 pub mod settings;
 pub mod templates;
 pub mod tenants;
+pub mod webhooks;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -27,12 +32,17 @@ fn tenant() -> OpenApiRouter<ApiState> {
         .merge(channels::routes())
         .merge(templates::routes())
         .merge(flows::routes())
+        .merge(messages::routes())
+        .merge(conversations::routes())
+        .merge(dead_letters::routes())
+        .merge(events::routes())
 }
 
 /// Routes of the platform, relative to `/api`. They answer without the prefix, too.
 fn platform() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .merge(tenants::routes())
+        .merge(dead_letters::platform_routes())
         .nest("/tenants/{tenant}", tenant())
 }
 
@@ -43,7 +53,7 @@ fn plain() -> OpenApiRouter<ApiState> {
 
 /// Routes that providers call, with whole paths. They authenticate and limit each request themselves.
 fn webhooks() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().merge(webhooks::routes())
 }
 
 /// The whole surface.

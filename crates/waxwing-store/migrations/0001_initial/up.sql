@@ -215,6 +215,8 @@ CREATE TABLE webhook_events (
   provider {text} NOT NULL,
   -- Requests of one sending number are always in one partition, which one node handles at a time.
   partition {small} NOT NULL,
+  -- A request for several partitions has a row in each; the bits name them all.
+  partition_mask {small} NOT NULL,
   state {text} NOT NULL CHECK (state IN ('pending', 'done', 'quarantined')),
   reason {text},
   body_sealed {bytes} NOT NULL,

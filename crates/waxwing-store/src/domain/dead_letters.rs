@@ -22,6 +22,10 @@ statements! {
 }
 
 row! {
+    /// What a dead letter is about: one of the two.
+    #[derive(Debug, Clone)]
+    pub struct About { message_id: Option<MessageId>, webhook_event_id: Option<WebhookEventId> }
+
     /// A dead letter as the API shows it.
     #[derive(Debug, Clone)]
     pub struct DeadLetterRow {
@@ -155,7 +159,7 @@ pub fn resolve(
     id: DeadLetterId,
     resolution: &str,
     now: Timestamp,
-) -> Result<Option<(Option<MessageId>, Option<WebhookEventId>)>, StoreError> {
+) -> Result<Option<About>, StoreError> {
     tx.query_opt(&RESOLVE, &params![tenant, id, now, resolution])
 }
 

@@ -11,12 +11,12 @@ use crate::{StoreError, Tx, inserts, params, row, statements};
 pub const PARTITIONS: u16 = 4;
 
 inserts! {
-    APPEND [global] = webhook_events(id uuid, provider text, partition small, state text, reason text, body_sealed bytes,
+    APPEND [global] = webhook_events(id uuid, provider text, partition small, partition_mask small, state text, reason text, body_sealed bytes,
         body_hash bytes, secret_hash bytes, crashes small, received_at time) "";
 }
 
 statements! {
-    PENDING [global] = "SELECT id, body_sealed, secret_hash, received_at, crashes FROM webhook_events \
+    PENDING [global] = "SELECT id, body_sealed, secret_hash, received_at, crashes, partition, partition_mask FROM webhook_events \
         WHERE partition = $1 AND state = 'pending' AND id > $2 ORDER BY id LIMIT $3";
     FINISH [global] = "UPDATE webhook_events SET state = $2, reason = $3, finished_at = $4 WHERE id = $1 AND state = 'pending'";
     COUNT_CRASH [global] = "UPDATE webhook_events SET crashes = crashes + 1 WHERE id = $1 AND state = 'pending'";
@@ -24,7 +24,7 @@ statements! {
         WHERE state = 'quarantined' AND id < $1 ORDER BY id DESC LIMIT $2";
     REQUEUE [global] = "UPDATE webhook_events SET state = 'pending', reason = NULL, crashes = 0, finished_at = NULL \
         WHERE id = $1 AND state <> 'pending'";
-    FIND [global] = "SELECT id, body_sealed, secret_hash, received_at, crashes FROM webhook_events WHERE id = $1";
+    FIND [global] = "SELECT id, body_sealed, secret_hash, received_at, crashes, partition, partition_mask FROM webhook_events WHERE id = $1";
     OLDEST_PENDING [global] = "SELECT received_at FROM webhook_events WHERE partition = $1 AND state = 'pending' \
         ORDER BY id LIMIT 1";
 }
@@ -38,6 +38,8 @@ pub struct NewEvent {
     pub provider: &'static str,
     /// See [`PARTITIONS`].
     pub partition: u16,
+    /// The partitions of all items of the request, a bit for each. A request for several has a row in each.
+    pub partition_mask: u16,
     /// Why it is kept aside at once; `None` for requests that wait to be handled.
     pub quarantine: Option<&'static str>,
     /// The sealed body; see [`seal_body`].
@@ -59,6 +61,8 @@ row! {
         secret_hash: Vec<u8>,
         received_at: Timestamp,
         crashes: i64,
+        partition: u32,
+        partition_mask: u32,
     }
 
     /// A request that was kept aside.
@@ -112,6 +116,7 @@ pub fn append(tx: &mut Tx<'_>, events: &[NewEvent]) -> Result<(), StoreError> {
                 event.id,
                 event.provider,
                 event.partition,
+                event.partition_mask,
                 state,
                 event.quarantine,
                 event.body_sealed.clone(),

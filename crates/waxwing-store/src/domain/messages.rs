@@ -261,7 +261,7 @@ pub fn find_by_provider_ids(
     tx: &mut Tx<'_>,
     keyring: &Keyring,
     ids: &[(TenantId, ChannelId, &ProviderMessageId)],
-) -> Result<Vec<Option<(MessageId, Option<String>)>>, StoreError> {
+) -> Result<Vec<Option<Answered>>, StoreError> {
     let sets: Vec<_> = ids
         .iter()
         .map(|(tenant, channel, id)| {
@@ -283,7 +283,7 @@ pub fn find_by_idempotency_key(
     tx: &mut Tx<'_>,
     tenant: TenantId,
     key: &str,
-) -> Result<Option<(MessageId, Option<Vec<u8>>)>, StoreError> {
+) -> Result<Option<KeyHolder>, StoreError> {
     tx.query_opt(&FIND_BY_KEY, &params![tenant, key])
 }
 
@@ -306,6 +306,14 @@ pub fn provider_id(
 }
 
 row! {
+    /// A message that another one answers.
+    #[derive(Debug, Clone)]
+    pub struct Answered { id: MessageId, template_key: Option<String> }
+
+    /// The message that took an idempotency key, with the keyed hash of its request.
+    #[derive(Debug, Clone)]
+    pub struct KeyHolder { id: MessageId, request_hash: Option<Vec<u8>> }
+
     /// A message as the API shows it. No `Debug`: it holds what people wrote.
     #[derive(Clone)]
     pub struct MessageRow {

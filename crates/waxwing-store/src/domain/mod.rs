@@ -12,6 +12,7 @@ pub mod messages;
 pub mod nodes;
 pub mod outbox;
 pub mod queue;
+pub mod retention;
 pub mod statuses;
 pub mod templates;
 pub mod tenants;
@@ -20,6 +21,11 @@ use crate::Module;
 
 /// The statements of all modules, for the registry test.
 pub const MODULES: &[Module] = &[
+    Module {
+        name: "retention",
+        statements: retention::STATEMENTS,
+        inserts: &[],
+    },
     Module {
         name: "contacts",
         statements: contacts::STATEMENTS,

@@ -28,7 +28,7 @@ statements! {
     /// Tenants with messages that wait: a loose scan of the queue's index.
     TENANTS_WAITING [global, scan: "the recursive part walks the partial index one tenant at a time"] =
         "WITH RECURSIVE waiting(tenant_id) AS ( \
-           SELECT (SELECT tenant_id FROM messages WHERE status = 'queued' ORDER BY tenant_id LIMIT 1) \
+           SELECT (SELECT tenant_id FROM messages WHERE status = 'queued' AND tenant_id > $2 ORDER BY tenant_id LIMIT 1) \
            UNION ALL \
            SELECT (SELECT m.tenant_id FROM messages m WHERE m.status = 'queued' AND m.tenant_id > waiting.tenant_id \
                    ORDER BY m.tenant_id LIMIT 1) FROM waiting WHERE waiting.tenant_id IS NOT NULL \
@@ -129,26 +129,36 @@ pub struct Hint {
     pub priority: i64,
 }
 
+/// Tenants of one look for due messages.
+const TENANTS_LOOKED_AT: u32 = 1_000;
+/// About how many messages one look brings.
+const HINTS_LOOKED_FOR: u32 = 4_096;
+
 fn lane_cutoff(now: Timestamp) -> Timestamp {
     now.minus(UNKNOWN_LANE_WAIT)
 }
 
-/// Messages that are due and first in their conversation, for at most `tenants` tenants and `per_tenant` each.
+/// Messages that are due and first in their conversation: of the tenants after `after`, at most [`TENANTS_LOOKED_AT`],
+/// with equal parts for each. The last tenant that was looked at is where the next look begins, `None` at the end.
 ///
 /// # Errors
 /// What the database says.
 pub fn due(
     tx: &mut Tx<'_>,
-    tenants: u32,
-    per_tenant: u32,
+    after: Option<TenantId>,
     now: Timestamp,
-) -> Result<Vec<Hint>, StoreError> {
-    let waiting = tx.query::<TenantId>(&TENANTS_WAITING, &params![tenants])?;
+) -> Result<(Vec<Hint>, Option<TenantId>), StoreError> {
+    let after = after.map_or(uuid::Uuid::nil(), TenantId::uuid);
+    let waiting = tx.query::<TenantId>(&TENANTS_WAITING, &params![TENANTS_LOOKED_AT, after])?;
+    let part = (HINTS_LOOKED_FOR / u32::try_from(waiting.len().max(1)).unwrap_or(u32::MAX))
+        .clamp(8, 1_024);
     let sets: Vec<_> = waiting
         .iter()
-        .map(|tenant| params![*tenant, now, lane_cutoff(now), per_tenant])
+        .map(|tenant| params![*tenant, now, lane_cutoff(now), part])
         .collect();
     let rows = tx.query_many::<DueRow>(&DUE, &sets)?;
+    let full = waiting.len() == TENANTS_LOOKED_AT as usize;
+    let last = waiting.last().copied().filter(|_| full);
     let hint = |tenant_id: TenantId| {
         move |row: DueRow| Hint {
             tenant_id,
@@ -157,11 +167,11 @@ pub fn due(
             priority: row.priority,
         }
     };
-    Ok(waiting
+    let hints = waiting
         .into_iter()
         .zip(rows)
-        .flat_map(|(tenant, rows)| rows.into_iter().map(hint(tenant)))
-        .collect())
+        .flat_map(|(tenant, rows)| rows.into_iter().map(hint(tenant)));
+    Ok((hints.collect(), last))
 }
 
 /// The next waiting messages of conversations, due or not, with their due times.
@@ -386,60 +396,19 @@ pub fn record(
     tx.execute_many(&FINISH_ATTEMPT, &attempts)?;
 
     let mut moved = vec![false; records.len()];
-    let mut groups: [(&'static crate::Statement, Vec<usize>, Vec<Vec<Value>>); 4] = [
-        (&SENT, Vec::new(), Vec::new()),
-        (&RETRY, Vec::new(), Vec::new()),
-        (&FAILED, Vec::new(), Vec::new()),
-        (&UNKNOWN, Vec::new(), Vec::new()),
-    ];
+    let mut groups = [&SENT, &RETRY, &FAILED, &UNKNOWN].map(Group::new);
     for (index, record) in records.iter().enumerate() {
         let key = params![record.tenant_id, record.message_id, record.attempt_id];
-        let (group, rest): (usize, Vec<Value>) = match &record.end {
-            End::Sent { provider_id } => {
-                let sealed = provider_id
-                    .as_ref()
-                    .map(|id| seal_provider_id(keyring, record.tenant_id, record.message_id, id));
-                let hash = provider_id
-                    .as_ref()
-                    .map(|id| provider_id_hash(keyring, record.tenant_id, id));
-                (0, params![now, sealed, hash].to_vec())
-            }
-            End::Retry {
-                due_at,
-                counts,
-                error,
-                ..
-            } => {
-                let rest = params![*due_at, i16::from(!*counts)].into_iter();
-                (
-                    1,
-                    rest.chain(error_values(Some(error)))
-                        .chain([now.into()])
-                        .collect(),
-                )
-            }
-            End::Failed(error) => (
-                2,
-                [now.into()]
-                    .into_iter()
-                    .chain(error_values(Some(error)))
-                    .collect(),
-            ),
-            End::Unknown(error) => (
-                3,
-                [now.into()]
-                    .into_iter()
-                    .chain(error_values(Some(error)))
-                    .collect(),
-            ),
-        };
-        groups[group].1.push(index);
-        groups[group].2.push(key.into_iter().chain(rest).collect());
+        let (group, rest) = end_values(keyring, record, now);
+        groups[group].indexes.push(index);
+        groups[group]
+            .sets
+            .push(key.into_iter().chain(rest).collect());
     }
     let mut late = Vec::new();
-    for (statement, indexes, sets) in groups {
-        let counts = tx.execute_many(statement, &sets)?;
-        for ((index, count), set) in indexes.into_iter().zip(counts).zip(sets) {
+    for group in groups {
+        let counts = tx.execute_many(group.statement, &group.sets)?;
+        for ((index, count), set) in group.indexes.into_iter().zip(counts).zip(group.sets) {
             moved[index] = count > 0;
             if count == 0 && matches!(records[index].end, End::Sent { .. }) {
                 late.push(set);
@@ -460,6 +429,59 @@ pub fn record(
         .collect();
     tx.execute_many(&PAUSE_CHANNEL, &pauses)?;
     Ok(moved)
+}
+
+/// Records that end alike: which ones, and the values of each.
+struct Group {
+    statement: &'static crate::Statement,
+    indexes: Vec<usize>,
+    sets: Vec<Vec<Value>>,
+}
+
+impl Group {
+    const fn new(statement: &'static crate::Statement) -> Self {
+        Self {
+            statement,
+            indexes: Vec::new(),
+            sets: Vec::new(),
+        }
+    }
+}
+
+/// The group of a record, and the values that follow the key of its statement.
+fn end_values(keyring: &Keyring, record: &Record, now: Timestamp) -> (usize, Vec<Value>) {
+    let failed = |error| {
+        [now.into()]
+            .into_iter()
+            .chain(error_values(Some(error)))
+            .collect()
+    };
+    match &record.end {
+        End::Sent { provider_id } => {
+            let id = provider_id.as_ref();
+            let sealed =
+                id.map(|id| seal_provider_id(keyring, record.tenant_id, record.message_id, id));
+            let hash = id.map(|id| provider_id_hash(keyring, record.tenant_id, id));
+            (0, params![now, sealed, hash].to_vec())
+        }
+        End::Retry {
+            due_at,
+            counts,
+            error,
+            ..
+        } => {
+            let first = params![*due_at, i16::from(!*counts)].into_iter();
+            (
+                1,
+                first
+                    .chain(error_values(Some(error)))
+                    .chain([now.into()])
+                    .collect(),
+            )
+        }
+        End::Failed(error) => (2, failed(error)),
+        End::Unknown(error) => (3, failed(error)),
+    }
 }
 
 /// Turns what a dead process was sending into visible unknowns.
@@ -570,7 +592,7 @@ pub fn retry_by_hand(
 /// What the database says.
 pub fn depth(tx: &mut Tx<'_>) -> Result<(u64, Option<Timestamp>), StoreError> {
     let depth = tx.query_one::<u64>(&DEPTH, &[])?;
-    let tenants = tx.query::<TenantId>(&TENANTS_WAITING, &params![100])?;
+    let tenants = tx.query::<TenantId>(&TENANTS_WAITING, &params![100, uuid::Uuid::nil()])?;
     let sets: Vec<_> = tenants.into_iter().map(|tenant| params![tenant]).collect();
     let oldest = tx
         .query_many::<Timestamp>(&OLDEST, &sets)?

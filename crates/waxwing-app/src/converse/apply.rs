@@ -1,0 +1,405 @@
+//! The transaction of a batch.
+
+use waxwing_core::content::Content;
+use waxwing_core::delivery::{Purpose, asynchronous_failure};
+use waxwing_core::ids::{DeadLetterId, MessageId, OutboxEventId, TenantId};
+use waxwing_core::outbox::DomainEvent;
+use waxwing_core::status::MessageStatus;
+use waxwing_core::step::{Cause, Context, Effect, step};
+use waxwing_core::time::Timestamp;
+use waxwing_store::domain::conversations;
+use waxwing_store::domain::dead_letters::{self, DeadItem, DeadMessage};
+use waxwing_store::domain::messages::{self, Answered, NewMessage, Way};
+use waxwing_store::domain::nodes::{self, Lease};
+use waxwing_store::domain::outbox::{self, NewOutboxEvent};
+use waxwing_store::domain::queue::{self, Hint};
+use waxwing_store::domain::statuses::{self, Applied, Incoming, Update};
+use waxwing_store::domain::{channels, inbox};
+use waxwing_store::{StoreError, Tx};
+
+use super::batch::{Event, Inbound, Sorted, Status};
+use super::people::{Fresh, FreshKind, Thread};
+use crate::directory::Directory;
+use crate::tenants::{Config, ConfigCache};
+use crate::{Base, callback};
+
+/// The directory that the batch was sorted with is older than the database's.
+pub(super) const STALE_DIRECTORY: StoreError =
+    StoreError::Refused("the channel directory has changed");
+
+/// What a batch did, for wake-ups and metrics.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) hints: Vec<Hint>,
+    pub(super) applied: u64,
+    pub(super) duplicates: u64,
+    pub(super) dead: u64,
+    pub(super) stored_only: u64,
+    pub(super) quarantined: Vec<String>,
+    pub(super) statuses: Vec<(&'static str, &'static str)>,
+    pub(super) settled_unknown: u64,
+    pub(super) events: Vec<&'static str>,
+}
+
+/// What the transaction works with besides the batch.
+pub(super) struct Tools {
+    pub(super) base: Base,
+    pub(super) configs: ConfigCache,
+}
+
+/// Commits the effects of a batch.
+///
+/// # Errors
+/// [`STALE_DIRECTORY`]; [`StoreError::Refused`] when the lease is lost; what the database says.
+pub(super) fn apply(
+    tx: &mut Tx<'_>,
+    tools: &Tools,
+    lease: &Lease,
+    directory: &Directory,
+    events: &[Event],
+) -> Result<Outcome, StoreError> {
+    let now = tools.base.clock.now();
+    nodes::fence(tx, lease)?;
+    if channels::epoch(tx)? != directory.epoch {
+        return Err(STALE_DIRECTORY);
+    }
+    let sorted = Sorted::new(events, directory);
+    let mut writer = Writer {
+        tools,
+        now,
+        outcome: Outcome::default(),
+        outbox: Vec::new(),
+    };
+    writer.outcome.stored_only = sorted.stored_only;
+    writer.messages(tx, &sorted)?;
+    writer.statuses(tx, &sorted.statuses)?;
+    writer.dead_items(tx, &sorted)?;
+    writer.outcome.quarantined = sorted
+        .finished
+        .iter()
+        .filter_map(|finished| finished.quarantine.clone())
+        .collect();
+    outbox::append(tx, &writer.outbox, now)?;
+    inbox::finish(tx, &sorted.finished, now)?;
+    Ok(writer.outcome)
+}
+
+pub(super) struct Writer<'a> {
+    pub(super) tools: &'a Tools,
+    pub(super) now: Timestamp,
+    pub(super) outcome: Outcome,
+    outbox: Vec<NewOutboxEvent>,
+}
+
+impl Writer<'_> {
+    fn messages(&mut self, tx: &mut Tx<'_>, sorted: &Sorted<'_>) -> Result<(), StoreError> {
+        let fresh = self.claim(tx, sorted)?;
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let contacts = self.people(tx, &fresh)?;
+        let (mut threads, index) = self.threads(tx, &fresh, &contacts)?;
+        let tapped = self.tapped(tx, &fresh)?;
+        let tenants = distinct(fresh.iter().map(|item| item.channel.tenant_id));
+        let configs = self.tools.configs.current(tx, &tenants)?;
+
+        let mut new_messages = Vec::with_capacity(fresh.len() * 2);
+        for ((item, thread), replied) in fresh.iter().zip(index).zip(tapped) {
+            let thread = &mut threads[thread];
+            let config = &configs[&item.channel.tenant_id];
+            self.one(tx, item, thread, config, replied, &mut new_messages)?;
+        }
+        let (created, updated): (Vec<Thread>, Vec<Thread>) =
+            threads.into_iter().partition(|thread| thread.is_new);
+        let created: Vec<_> = created
+            .into_iter()
+            .map(|thread| thread.remembered)
+            .collect();
+        let updated: Vec<_> = updated
+            .into_iter()
+            .filter(|thread| thread.changed)
+            .map(|thread| thread.remembered)
+            .collect();
+        conversations::create_many(tx, &created, self.now)?;
+        conversations::remember_many(tx, &updated, self.now)?;
+        messages::add_many(tx, &self.tools.base.keyring, &new_messages, self.now)
+    }
+
+    fn one(
+        &mut self,
+        tx: &mut Tx<'_>,
+        item: &Fresh<'_>,
+        thread: &mut Thread,
+        config: &Config,
+        replied: Option<Answered>,
+        new_messages: &mut Vec<NewMessage>,
+    ) -> Result<(), StoreError> {
+        let (reply_to, tapped_template) = replied.map_or((None, None), |answered| {
+            (Some(answered.id), answered.template_key)
+        });
+        let inbound = match &item.kind {
+            FreshKind::Message(inbound) => inbound,
+            FreshKind::Echo(echoed) => {
+                let sent_at = echoed.echo.sent_at.unwrap_or(echoed.event.received_at);
+                let way = Way::Echo {
+                    provider_id: echoed.echo.provider_id.clone(),
+                    sent_at,
+                };
+                new_messages.push(thread.message(
+                    item.message_id,
+                    echoed.echo.content.clone(),
+                    way,
+                    None,
+                    None,
+                ));
+                return Ok(());
+            }
+        };
+        let message = inbound.message;
+        let variables = thread.variables();
+        let context = Context {
+            now: self.now,
+            session_ttl: config.settings.session_ttl(),
+            conversation: &thread.remembered.memory,
+            templates: &config.templates,
+            flows: &config.flows,
+            tapped_template: tapped_template.as_deref(),
+            variables: &variables,
+        };
+        let mut reply = None;
+        let mut cause = None;
+        for effect in step(&context, message) {
+            match effect {
+                Effect::ExpireSession { state } => {
+                    let conversation_id = thread.remembered.id;
+                    self.emit(
+                        item.channel.tenant_id,
+                        DomainEvent::SessionExpired {
+                            conversation_id,
+                            state,
+                        },
+                    );
+                }
+                Effect::Remember(memory) => {
+                    thread.remembered.memory = memory;
+                    thread.changed = true;
+                }
+                Effect::Reply {
+                    template_key,
+                    content,
+                } => reply = Some((template_key, content)),
+                Effect::Because(because) => cause = Some(because),
+            }
+        }
+        self.store_inbound(
+            tx,
+            item,
+            inbound,
+            thread,
+            reply_to,
+            cause.as_ref().filter(|_| reply.is_none()),
+            new_messages,
+        )?;
+        if let Some((template_key, content)) = reply {
+            self.queue_reply(item, thread, template_key, content, cause, new_messages);
+        }
+        Ok(())
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the pieces of one row, each from another source"
+    )]
+    fn store_inbound(
+        &mut self,
+        tx: &mut Tx<'_>,
+        item: &Fresh<'_>,
+        inbound: &Inbound<'_>,
+        thread: &Thread,
+        reply_to: Option<MessageId>,
+        cause: Option<&Cause>,
+        new_messages: &mut Vec<NewMessage>,
+    ) -> Result<(), StoreError> {
+        let message = inbound.message;
+        let tenant = item.channel.tenant_id;
+        if item.replaces {
+            messages::replace_content(
+                tx,
+                tenant,
+                item.message_id,
+                &message.content,
+                cause,
+                self.now,
+            )?;
+        } else {
+            let received = inbound.event.received_at;
+            let sent_at = message.sent_at.unwrap_or(received).min(received);
+            let way = Way::In {
+                provider_id: message.provider_id.clone(),
+                sent_at,
+            };
+            new_messages.push(thread.message(
+                item.message_id,
+                message.content.clone(),
+                way,
+                reply_to,
+                cause.cloned(),
+            ));
+        }
+        self.emit(
+            tenant,
+            DomainEvent::MessageReceived {
+                message_id: item.message_id,
+                conversation_id: thread.remembered.id,
+                contact_id: thread.remembered.contact_id,
+                kind: message.content.kind().to_owned(),
+            },
+        );
+        Ok(())
+    }
+
+    fn queue_reply(
+        &mut self,
+        item: &Fresh<'_>,
+        thread: &Thread,
+        template_key: String,
+        content: Content,
+        cause: Option<Cause>,
+        new_messages: &mut Vec<NewMessage>,
+    ) {
+        let message_id = MessageId::new(&*self.tools.base.ids);
+        let way = Way::Out {
+            purpose: Purpose::Reply,
+            template_key: Some(template_key),
+            idempotency_key: Some(format!("auto-reply:{}", item.message_id)),
+            request_hash: None,
+            due_at: self.now,
+        };
+        new_messages.push(thread.message(message_id, content, way, None, cause));
+        self.outcome.hints.push(Hint {
+            tenant_id: item.channel.tenant_id,
+            conversation_id: thread.remembered.id,
+            message_id,
+            priority: i64::from(Purpose::Reply.priority()),
+        });
+    }
+
+    fn statuses(&mut self, tx: &mut Tx<'_>, updates: &[Status<'_>]) -> Result<(), StoreError> {
+        let base = &self.tools.base;
+        let incoming: Vec<Incoming> = updates
+            .iter()
+            .filter_map(|status| incoming_status(base, status))
+            .collect();
+        self.outcome.stored_only += (updates.len() - incoming.len()) as u64;
+        if incoming.is_empty() {
+            return Ok(());
+        }
+        let applied = statuses::apply(tx, &base.keyring, &incoming, self.now)?;
+        let mut settled = Vec::new();
+        let mut lanes = Vec::new();
+        let mut failed = Vec::new();
+        for (status, applied) in incoming.iter().zip(applied) {
+            let word = status.update.status.as_str();
+            let Applied::Moved {
+                message_id,
+                conversation_id,
+                status: rung,
+                settled_unknown,
+            } = applied
+            else {
+                let result = if applied == Applied::Parked {
+                    "parked"
+                } else {
+                    "unmoved"
+                };
+                self.outcome.statuses.push((word, result));
+                continue;
+            };
+            self.outcome.statuses.push((word, "moved"));
+            if settled_unknown {
+                self.outcome.settled_unknown += 1;
+                settled.push((status.tenant_id, message_id));
+                lanes.push((status.tenant_id, conversation_id));
+            }
+            let error = (rung == MessageStatus::Failed)
+                .then(|| asynchronous_failure(status.update.error.clone()));
+            if let Some(error) = &error {
+                failed.push(DeadMessage {
+                    tenant_id: status.tenant_id,
+                    id: DeadLetterId::new(&*base.ids),
+                    message_id,
+                    error: error.clone(),
+                });
+            }
+            self.emit(
+                status.tenant_id,
+                DomainEvent::MessageStatusChanged {
+                    message_id,
+                    conversation_id,
+                    status: rung.as_str().to_owned(),
+                    error,
+                },
+            );
+        }
+        dead_letters::resolve_messages(tx, &settled, "settled by a status", self.now)?;
+        dead_letters::add_messages(tx, &failed, self.now)?;
+        self.outcome.hints.extend(
+            queue::next_in_lanes(tx, &lanes)?
+                .into_iter()
+                .map(|(hint, _)| hint),
+        );
+        Ok(())
+    }
+
+    fn dead_items(&mut self, tx: &mut Tx<'_>, sorted: &Sorted<'_>) -> Result<(), StoreError> {
+        let items: Vec<_> = sorted
+            .dead
+            .iter()
+            .map(|dead| DeadItem {
+                tenant_id: dead.channel.tenant_id,
+                id: DeadLetterId::new(&*self.tools.base.ids),
+                webhook_event_id: dead.event,
+                index: dead.index,
+                reason: dead.reason.clone(),
+            })
+            .collect();
+        self.outcome.dead += items.len() as u64;
+        dead_letters::add_items(tx, &items, self.now)
+    }
+
+    pub(super) fn emit(&mut self, tenant_id: TenantId, event: DomainEvent) {
+        self.outcome.events.push(event.event_type());
+        self.outbox.push(NewOutboxEvent {
+            tenant_id,
+            id: OutboxEventId::new(&*self.tools.base.ids),
+            event,
+        });
+    }
+}
+
+fn incoming_status(base: &Base, status: &Status<'_>) -> Option<Incoming> {
+    let update = status.update;
+    let tenant_id = status.channel.tenant_id;
+    let received = status.event.received_at;
+    let data = update.callback_data.as_deref();
+    Some(Incoming {
+        tenant_id,
+        channel_id: status.channel.channel_id,
+        provider_id: update.provider_id.clone(),
+        attempt_id: data.and_then(|data| callback::decode(&base.keyring, tenant_id, data)),
+        update: Update {
+            status: update.status?,
+            at: update.at.unwrap_or(received).min(received).micros(),
+            error: update.error.clone(),
+            pricing: update.pricing.clone(),
+        },
+        parked_id: base.ids.next(),
+    })
+}
+
+fn distinct(tenants: impl Iterator<Item = TenantId>) -> Vec<TenantId> {
+    let mut list: Vec<TenantId> = tenants.collect();
+    list.sort_unstable();
+    list.dedup();
+    list
+}

@@ -1,0 +1,404 @@
+//! The worker of one partition: read what waits, commit its effects, wait for more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use waxwing_core::ids::NodeId;
+use waxwing_core::time::Timestamp;
+use waxwing_store::domain::inbox::{self, Finished, PARTITIONS, PendingEvent};
+use waxwing_store::domain::nodes::{self, Lease};
+use waxwing_store::{StoreError, Tx};
+
+use super::apply::{self, Outcome, STALE_DIRECTORY, Tools};
+use super::batch::Event;
+use crate::deliver::DeliverySignal;
+use crate::directory::DirectoryHandle;
+use crate::ingest::InboxSignal;
+use crate::tenants::ConfigCache;
+use crate::{Base, metrics};
+
+/// Requests of one transaction. Larger batches would make webhooks wait for the writer.
+const BATCH_MAX: u32 = 64;
+/// How long a partition belongs to a node without a word from it.
+const LEASE: Duration = Duration::from_secs(15);
+const RENEW_AFTER: Duration = Duration::from_secs(5);
+/// Nodes that were silent for longer do not count when partitions are shared out.
+const NODE_ALIVE: Duration = Duration::from_secs(30);
+/// Signals only make it earlier: without one a worker looks this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A request is kept aside when a process died this often while it handled the request alone.
+const CRASHES_MAX: i64 = 3;
+/// A request is kept aside when handling it alone failed this often in a row.
+const ERRORS_MAX: u32 = 5;
+/// Bodies of more bytes are parsed on a blocking thread.
+const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// What the workers need.
+#[derive(Clone)]
+pub struct ConverseOptions {
+    /// The tools of every use case.
+    pub base: Base,
+    /// The channels.
+    pub directory: DirectoryHandle,
+    /// Where ingest tells of arrivals.
+    pub inbox: InboxSignal,
+    /// Where delivery learns of replies.
+    pub delivery: DeliverySignal,
+    /// This process.
+    pub node: NodeId,
+    /// The process before this one ended without a word: what it was handling may have ended it.
+    pub unclean: bool,
+    /// Turns true when the process has to end.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Runs the workers of all partitions until the process has to end. They finish the batch they are at.
+pub async fn run(options: ConverseOptions) {
+    let held = Arc::new(AtomicU32::new(0));
+    let configs = ConfigCache::default();
+    let workers = (0..PARTITIONS).map(|partition| {
+        let tools = Arc::new(Tools {
+            base: options.base.clone(),
+            configs: configs.clone(),
+        });
+        let worker = Worker {
+            partition,
+            options: options.clone(),
+            tools,
+            held: Arc::clone(&held),
+            lease: None,
+            suspicious: options.unclean,
+        };
+        tokio::spawn(worker.run())
+    });
+    for worker in workers.collect::<Vec<_>>() {
+        if let Err(error) = worker.await {
+            tracing::error!(%error, "a conversation worker ended");
+        }
+    }
+}
+
+struct Held {
+    lease: Lease,
+    renew_at: Timestamp,
+}
+
+struct Worker {
+    partition: u16,
+    options: ConverseOptions,
+    tools: Arc<Tools>,
+    held: Arc<AtomicU32>,
+    lease: Option<Held>,
+    /// The oldest requests may have ended a process: each is handled alone, with a note before.
+    suspicious: bool,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        let mut failures = 0u32;
+        while !*self.options.stop.borrow() {
+            let progressed = match self.turn().await {
+                Ok(progressed) => {
+                    failures = 0;
+                    progressed
+                }
+                Err(error) => {
+                    failures += 1;
+                    self.report(&error, failures);
+                    false
+                }
+            };
+            if !progressed {
+                let pause = if failures == 0 {
+                    LOOK_EVERY
+                } else {
+                    Duration::from_millis(100) * failures.min(10)
+                };
+                self.rest(pause, failures == 0).await;
+            }
+        }
+        if let Some(held) = self.lease.take() {
+            let lease = held.lease;
+            if let Err(error) = self
+                .base()
+                .store
+                .write(move |tx| nodes::release(tx, &lease))
+                .await
+            {
+                tracing::warn!(%error, partition = self.partition, "a lease was not given back; it expires by itself");
+            }
+        }
+    }
+
+    fn base(&self) -> &Base {
+        &self.options.base
+    }
+
+    fn report(&mut self, error: &StoreError, failures: u32) {
+        if *error == StoreError::Refused("the lease was lost") {
+            self.drop_lease();
+        }
+        if failures == 1 || failures.is_multiple_of(50) {
+            tracing::warn!(%error, partition = self.partition, failures, "handling the inbox failed; it goes on later");
+        }
+    }
+
+    fn drop_lease(&mut self) {
+        if self.lease.take().is_some() {
+            self.held.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn rest(&mut self, pause: Duration, wakeable: bool) {
+        let signal = self.options.inbox.clone();
+        let partition = self.partition;
+        tokio::select! {
+            () = signal.wait(partition), if wakeable => {}
+            () = tokio::time::sleep(pause) => {}
+            _ = self.options.stop.changed() => {}
+        }
+    }
+
+    /// Handles one batch; `false` when nothing waits or the partition belongs to another node.
+    async fn turn(&mut self) -> Result<bool, StoreError> {
+        let Some(lease) = self.hold_lease().await? else {
+            return Ok(false);
+        };
+        let partition = self.partition;
+        let pending = self
+            .base()
+            .store
+            .read(move |tx| inbox::pending(tx, partition, None, BATCH_MAX))
+            .await?;
+        if pending.is_empty() {
+            self.suspicious = false;
+            return Ok(false);
+        }
+        if self.suspicious {
+            self.suspicious = false;
+            for event in pending {
+                self.alone_after_crash(&lease, event).await?;
+            }
+            return Ok(true);
+        }
+        match self.commit(&lease, &pending).await {
+            Ok(outcome) => self.announce(outcome),
+            Err(error) if error == STALE_DIRECTORY => {
+                self.options.directory.reload(self.base()).await?
+            }
+            Err(error) if passes(&error) => return Err(error),
+            // Something in the batch is bad. Each on its own, the good ones come through.
+            Err(_) => {
+                for event in pending {
+                    self.alone(&lease, event).await?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    async fn hold_lease(&mut self) -> Result<Option<Lease>, StoreError> {
+        let now = self.base().clock.now();
+        if let Some(held) = &self.lease {
+            if now < held.renew_at {
+                return Ok(Some(held.lease.clone()));
+            }
+            return self.renew(now).await;
+        }
+        let (held, node) = (self.held.load(Ordering::Relaxed), self.options.node);
+        let name = format!("inbox-{}", self.partition);
+        let acquired = self
+            .base()
+            .store
+            .write(move |tx| {
+                if held >= fair_share(tx, now)? {
+                    return Ok(None);
+                }
+                nodes::acquire(tx, &name, node, now.plus(LEASE), now)
+            })
+            .await?;
+        let Some(lease) = acquired else {
+            return Ok(None);
+        };
+        self.held.fetch_add(1, Ordering::Relaxed);
+        self.lease = Some(Held {
+            lease: lease.clone(),
+            renew_at: now.plus(RENEW_AFTER),
+        });
+        Ok(Some(lease))
+    }
+
+    async fn renew(&mut self, now: Timestamp) -> Result<Option<Lease>, StoreError> {
+        let Some(held) = &self.lease else {
+            return Ok(None);
+        };
+        let (lease, count) = (held.lease.clone(), self.held.load(Ordering::Relaxed));
+        let kept = self
+            .base()
+            .store
+            .write({
+                let lease = lease.clone();
+                move |tx| {
+                    if count > fair_share(tx, now)? {
+                        nodes::release(tx, &lease)?;
+                        return Ok(false);
+                    }
+                    nodes::renew(tx, &lease, now.plus(LEASE))
+                }
+            })
+            .await?;
+        if !kept {
+            self.drop_lease();
+            return Ok(None);
+        }
+        self.lease = Some(Held {
+            lease: lease.clone(),
+            renew_at: now.plus(RENEW_AFTER),
+        });
+        Ok(Some(lease))
+    }
+
+    async fn commit(&self, lease: &Lease, pending: &[PendingEvent]) -> Result<Outcome, StoreError> {
+        let events = Arc::new(self.open(pending).await?);
+        let (tools, lease) = (Arc::clone(&self.tools), lease.clone());
+        let directory = self.options.directory.current();
+        let started = events.first().map(|event| event.received_at);
+        let outcome = self
+            .base()
+            .store
+            .write_bulk(move |tx| apply::apply(tx, &tools, &lease, &directory, &events))
+            .await?;
+        if let Some(started) = started {
+            let lag = self.base().clock.now().since(started);
+            ::metrics::histogram!(metrics::WEBHOOK_LAG).record(lag.as_secs_f64());
+        }
+        Ok(outcome)
+    }
+
+    async fn open(&self, pending: &[PendingEvent]) -> Result<Vec<Event>, StoreError> {
+        let keyring = self.base().keyring.clone();
+        let bytes: usize = pending.iter().map(|event| event.body_sealed.len()).sum();
+        let open = move |pending: &[PendingEvent]| {
+            pending
+                .iter()
+                .map(|event| Event::open(&keyring, event))
+                .collect()
+        };
+        if bytes <= INLINE_BYTES_MAX {
+            return Ok(open(pending));
+        }
+        let pending = pending.to_vec();
+        tokio::task::spawn_blocking(move || open(&pending))
+            .await
+            .map_err(|_| StoreError::Panicked)
+    }
+
+    /// Handles a request alone that a process may have died of: noted before, kept aside when it happens too often.
+    async fn alone_after_crash(
+        &mut self,
+        lease: &Lease,
+        event: PendingEvent,
+    ) -> Result<(), StoreError> {
+        if event.crashes >= CRASHES_MAX {
+            return self
+                .quarantine(
+                    event,
+                    "the process ended each time this request was handled",
+                )
+                .await;
+        }
+        let id = event.id;
+        self.base()
+            .store
+            .write(move |tx| inbox::count_crash(tx, id))
+            .await?;
+        self.alone(lease, event).await
+    }
+
+    async fn alone(&mut self, lease: &Lease, event: PendingEvent) -> Result<(), StoreError> {
+        let event = [event];
+        let mut errors = 0;
+        loop {
+            match self.commit(lease, &event).await {
+                Ok(outcome) => {
+                    self.announce(outcome);
+                    return Ok(());
+                }
+                Err(error) if error == STALE_DIRECTORY => {
+                    self.options.directory.reload(self.base()).await?
+                }
+                Err(error) if passes(&error) => return Err(error),
+                Err(error) => {
+                    errors += 1;
+                    if errors >= ERRORS_MAX {
+                        tracing::error!(%error, event = %event[0].id, "a webhook request is kept aside");
+                        let [event] = event;
+                        return self
+                            .quarantine(event, "handling this request failed each time")
+                            .await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn quarantine(
+        &self,
+        event: PendingEvent,
+        reason: &'static str,
+    ) -> Result<(), StoreError> {
+        let now = self.base().clock.now();
+        let finished = [Finished {
+            id: event.id,
+            quarantine: Some(reason.to_owned()),
+        }];
+        self.base()
+            .store
+            .write(move |tx| inbox::finish(tx, &finished, now))
+            .await?;
+        ::metrics::counter!(metrics::WEBHOOK_QUARANTINED).increment(1);
+        Ok(())
+    }
+
+    fn announce(&self, outcome: Outcome) {
+        for reason in &outcome.quarantined {
+            tracing::warn!(reason, "a webhook request is kept aside");
+        }
+        ::metrics::counter!(metrics::WEBHOOK_QUARANTINED)
+            .increment(outcome.quarantined.len() as u64);
+        for (result, count) in [
+            ("applied", outcome.applied),
+            ("duplicate", outcome.duplicates),
+            ("quarantined", outcome.dead),
+            ("stored", outcome.stored_only),
+        ] {
+            if count > 0 {
+                ::metrics::counter!(metrics::WEBHOOK_ITEMS, "result" => result).increment(count);
+            }
+        }
+        for (status, result) in outcome.statuses {
+            ::metrics::counter!(metrics::STATUSES, "status" => status, "result" => result)
+                .increment(1);
+        }
+        for event_type in outcome.events {
+            ::metrics::counter!(metrics::OUTBOX_CREATED, "event_type" => event_type).increment(1);
+        }
+        if outcome.settled_unknown > 0 {
+            ::metrics::counter!(metrics::UNKNOWN_RESOLVED_LATE).increment(outcome.settled_unknown);
+        }
+        self.options.delivery.hint(&outcome.hints);
+    }
+}
+
+/// Errors that are not about what is in the batch: the same batch is tried again later.
+fn passes(error: &StoreError) -> bool {
+    error.retriable() || matches!(error, StoreError::UnknownCommit | StoreError::Refused(_))
+}
+
+/// How many partitions a node may hold: all of them shared out over the nodes that live.
+fn fair_share(tx: &mut Tx<'_>, now: Timestamp) -> Result<u32, StoreError> {
+    let nodes = nodes::workers_since(tx, now.minus(NODE_ALIVE))?.max(1);
+    Ok(u32::from(PARTITIONS).div_ceil(nodes))
+}

@@ -1,0 +1,190 @@
+//! Recording how attempts ended: one transaction for all that ended at the same time.
+
+use waxwing_core::errors::ProviderError;
+use waxwing_core::ids::{ConversationId, DeadLetterId, MessageId, OutboxEventId, TenantId};
+use waxwing_core::outbox::DomainEvent;
+use waxwing_store::domain::channels;
+use waxwing_store::domain::dead_letters::{self, DeadMessage};
+use waxwing_store::domain::messages::provider_id_hash;
+use waxwing_store::domain::outbox::{self, NewOutboxEvent};
+use waxwing_store::domain::queue::{self, End, Hint, Record};
+use waxwing_store::domain::statuses::{self, Identified};
+use waxwing_store::{Batcher, BatcherOptions, StoreError, Tx};
+
+use crate::Base;
+
+/// The end of an attempt, with the reason for which its channel stops, if it does.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub(super) record: Record,
+    pub(super) stop_channel: Option<ProviderError>,
+}
+
+/// What a recorded end leads to.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Recorded {
+    /// The next message of the conversation, when it is due.
+    pub(super) next: Option<Hint>,
+}
+
+/// Starts the batcher on the present runtime.
+pub(super) fn start(base: &Base) -> Batcher<Ended, Recorded> {
+    let options = BatcherOptions {
+        max_batch: 256,
+        capacity: 4_096,
+        bulk: false,
+    };
+    let write = base.clone();
+    Batcher::start(base.store.clone(), options, move |tx, ended: &[Ended]| {
+        record(tx, &write, ended)
+    })
+}
+
+fn record(tx: &mut Tx<'_>, base: &Base, ended: &[Ended]) -> Result<Vec<Recorded>, StoreError> {
+    let now = base.clock.now();
+    let records: Vec<Record> = ended.iter().map(|ended| ended.record.clone()).collect();
+    let moved = queue::record(tx, &base.keyring, &records, now)?;
+    let mut events = Vec::new();
+    let mut dead = Vec::new();
+    let mut identified = Vec::new();
+    for ((ended, record), moved) in ended.iter().zip(&records).zip(moved) {
+        if let Some(error) = &ended.stop_channel
+            && channels::set_status(
+                tx,
+                record.tenant_id,
+                record.channel_id,
+                Some(&reason(error)),
+                now,
+            )?
+        {
+            let event = DomainEvent::ChannelBroken {
+                channel_id: record.channel_id,
+                error: error.clone(),
+            };
+            events.push(outbox_event(base, record.tenant_id, event));
+        }
+        if let End::Sent {
+            provider_id: Some(id),
+        } = &record.end
+        {
+            identified.push(Identified {
+                tenant_id: record.tenant_id,
+                channel_id: record.channel_id,
+                message_id: record.message_id,
+                provider_id_hash: provider_id_hash(&base.keyring, record.tenant_id, id),
+            });
+        }
+        if !moved {
+            continue;
+        }
+        if let End::Failed(error) = &record.end {
+            dead.push(dead_message(
+                base,
+                record.tenant_id,
+                record.message_id,
+                error.clone(),
+            ));
+        }
+        if let Some(event) = status_event(record) {
+            events.push(outbox_event(base, record.tenant_id, event));
+        }
+    }
+    statuses_that_waited(tx, base, &identified, &records, &mut events, &mut dead)?;
+    dead_letters::add_messages(tx, &dead, now)?;
+    outbox::append(tx, &events, now)?;
+    let lanes: Vec<_> = records
+        .iter()
+        .map(|record| (record.tenant_id, record.conversation_id))
+        .collect();
+    let next = queue::next_in_lanes(tx, &lanes)?;
+    let due = |lane: &(TenantId, ConversationId)| {
+        next.iter()
+            .find(|(hint, due_at)| {
+                (hint.tenant_id, hint.conversation_id) == *lane && *due_at <= now
+            })
+            .map(|(hint, _)| *hint)
+    };
+    Ok(lanes
+        .iter()
+        .map(|lane| Recorded { next: due(lane) })
+        .collect())
+}
+
+/// Applies statuses that came before the answer of their send.
+fn statuses_that_waited(
+    tx: &mut Tx<'_>,
+    base: &Base,
+    identified: &[Identified],
+    records: &[Record],
+    events: &mut Vec<NewOutboxEvent>,
+    dead: &mut Vec<DeadMessage>,
+) -> Result<(), StoreError> {
+    let now = base.clock.now();
+    for (tenant_id, message_id, update) in statuses::unpark(tx, &base.keyring, identified, now)? {
+        let rung = update.status.message_status();
+        let failed = rung == waxwing_core::status::MessageStatus::Failed;
+        let error = failed.then(|| waxwing_core::delivery::asynchronous_failure(update.error));
+        if let Some(error) = &error {
+            dead.push(dead_message(base, tenant_id, message_id, error.clone()));
+        }
+        let Some(record) = records
+            .iter()
+            .find(|record| record.message_id == message_id)
+        else {
+            continue;
+        };
+        let event = DomainEvent::MessageStatusChanged {
+            message_id,
+            conversation_id: record.conversation_id,
+            status: rung.as_str().to_owned(),
+            error,
+        };
+        events.push(outbox_event(base, tenant_id, event));
+    }
+    Ok(())
+}
+
+fn status_event(record: &Record) -> Option<DomainEvent> {
+    let (status, error) = match &record.end {
+        End::Sent { .. } => ("sent", None),
+        End::Failed(error) => ("failed", Some(error.clone())),
+        End::Unknown(error) => ("outcome_unknown", Some(error.clone())),
+        End::Retry { .. } => return None,
+    };
+    Some(DomainEvent::MessageStatusChanged {
+        message_id: record.message_id,
+        conversation_id: record.conversation_id,
+        status: status.to_owned(),
+        error,
+    })
+}
+
+/// Why a channel stops, for people.
+fn reason(error: &ProviderError) -> String {
+    match &error.code {
+        Some(code) => format!("{} (code {code})", error.message),
+        None => error.message.clone(),
+    }
+}
+
+fn dead_message(
+    base: &Base,
+    tenant_id: TenantId,
+    message_id: MessageId,
+    error: ProviderError,
+) -> DeadMessage {
+    DeadMessage {
+        tenant_id,
+        id: DeadLetterId::new(&*base.ids),
+        message_id,
+        error,
+    }
+}
+
+fn outbox_event(base: &Base, tenant_id: TenantId, event: DomainEvent) -> NewOutboxEvent {
+    NewOutboxEvent {
+        tenant_id,
+        id: OutboxEventId::new(&*base.ids),
+        event,
+    }
+}

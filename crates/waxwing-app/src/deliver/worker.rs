@@ -1,0 +1,266 @@
+//! The delivery worker: keeps as many attempts in flight as it may, and the next ones ready.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use waxwing_core::ids::{AttemptId, NodeId, TenantId};
+use waxwing_providers::http::HttpClient;
+use waxwing_store::domain::queue::{self, Claimed, Hint};
+use waxwing_store::{Batcher, StoreError};
+
+use super::DeliveryInbox;
+use super::ready::Ready;
+use super::record::{self, Ended, Recorded};
+pub use super::sender::GraphApi;
+use super::sender::Sender;
+use crate::directory::DirectoryHandle;
+use crate::{Base, metrics};
+
+/// Attempts in flight at most. With a provider that answers in 50 ms this is 20,000 a second.
+const IN_FLIGHT_MAX: usize = 1_024;
+/// Attempts of one tenant in flight at most, so that one whose provider hangs leaves room for the others.
+const IN_FLIGHT_PER_TENANT_MAX: usize = 512;
+/// Messages of one claim.
+const CLAIM_MAX: usize = 256;
+/// Hints only make it earlier: without one the worker looks this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a process that has to end waits for answers of providers.
+const DRAIN_MAX: Duration = Duration::from_secs(25);
+
+/// What the worker needs.
+pub struct DeliverOptions {
+    /// The tools of every use case.
+    pub base: Base,
+    /// The channels.
+    pub directory: DirectoryHandle,
+    /// The outbound client.
+    pub client: HttpClient,
+    /// Where the Graph API is.
+    pub graph: GraphApi,
+    /// Where hints arrive.
+    pub inbox: DeliveryInbox,
+    /// This process.
+    pub node: NodeId,
+    /// Turns true when the process has to end.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Runs the worker until the process has to end; then nothing is claimed any more, and what is in flight gets
+/// [`DRAIN_MAX`] to end.
+pub async fn run(options: DeliverOptions) {
+    let sender = Sender {
+        base: options.base.clone(),
+        directory: options.directory,
+        client: options.client,
+        graph: options.graph,
+    };
+    let mut worker = Worker {
+        recorder: record::start(&options.base),
+        base: options.base,
+        sender: Arc::new(sender),
+        node: options.node,
+        inbox: options.inbox,
+        ready: Ready::default(),
+        flights: JoinSet::new(),
+        by_tenant: HashMap::new(),
+        look_from: None,
+        hold_off_until: None,
+    };
+    worker.inbox.look.wanted.store(true, Ordering::Release);
+    worker.work(options.stop).await;
+    worker.drain().await;
+}
+
+struct Worker {
+    base: Base,
+    sender: Arc<Sender>,
+    recorder: Batcher<Ended, Recorded>,
+    node: NodeId,
+    inbox: DeliveryInbox,
+    ready: Ready,
+    flights: JoinSet<Landed>,
+    by_tenant: HashMap<TenantId, usize>,
+    look_from: Option<TenantId>,
+    /// The database did not answer: wait a little before the next claim.
+    hold_off_until: Option<Instant>,
+}
+
+/// A flight that has ended and is recorded.
+struct Landed {
+    tenant_id: TenantId,
+    next: Option<Hint>,
+}
+
+impl Worker {
+    async fn work(&mut self, mut stop: watch::Receiver<bool>) {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut hints = Vec::with_capacity(CLAIM_MAX);
+        while !*stop.borrow() {
+            if let Err(error) = self.fill().await {
+                tracing::warn!(%error, "claiming messages failed; they are sent later");
+                self.hold_off_until = Some(Instant::now() + Duration::from_millis(200));
+                self.inbox.look.wanted.store(true, Ordering::Release);
+            }
+            ::metrics::gauge!(metrics::SENDS_IN_FLIGHT).set(count(self.flights.len()));
+            tokio::select! {
+                received = self.inbox.hints.recv_many(&mut hints, CLAIM_MAX) => {
+                    if received == 0 {
+                        return;
+                    }
+                    for hint in hints.drain(..) {
+                        self.push(hint);
+                    }
+                }
+                () = self.inbox.look.wake.notified() => {}
+                Some(landed) = self.flights.join_next() => self.land(landed),
+                _ = look.tick() => self.inbox.look.wanted.store(true, Ordering::Release),
+                _ = stop.changed() => {}
+            }
+            // Others may have landed in the meantime: one claim for all of them.
+            while let Some(landed) = self.flights.try_join_next() {
+                self.land(landed);
+            }
+        }
+    }
+
+    fn push(&mut self, hint: Hint) {
+        if !self.ready.push(hint) {
+            self.inbox.look.wanted.store(true, Ordering::Release);
+        }
+    }
+
+    fn land(&mut self, landed: Result<Landed, tokio::task::JoinError>) {
+        let landed = match landed {
+            Ok(landed) => landed,
+            // Its message stays `sending` until the process ends and becomes a visible unknown then.
+            Err(error) => {
+                tracing::error!(%error, "an attempt to send ended without a result");
+                return;
+            }
+        };
+        if let Some(flying) = self.by_tenant.get_mut(&landed.tenant_id) {
+            *flying -= 1;
+            if *flying == 0 {
+                self.by_tenant.remove(&landed.tenant_id);
+            }
+        }
+        if let Some(hint) = landed.next {
+            self.push(hint);
+        }
+    }
+
+    /// Claims and starts as much as there is room for.
+    async fn fill(&mut self) -> Result<(), StoreError> {
+        if self
+            .hold_off_until
+            .is_some_and(|until| Instant::now() < until)
+        {
+            return Ok(());
+        }
+        self.hold_off_until = None;
+        loop {
+            let room = (IN_FLIGHT_MAX - self.flights.len()).min(CLAIM_MAX);
+            if room == 0 {
+                return Ok(());
+            }
+            if self.ready.is_empty() && self.inbox.look.wanted.swap(false, Ordering::AcqRel) {
+                self.look().await?;
+            }
+            let by_tenant = &self.by_tenant;
+            let hints = self.ready.take(room, |tenant| {
+                IN_FLIGHT_PER_TENANT_MAX
+                    .saturating_sub(by_tenant.get(&tenant).copied().unwrap_or(0))
+            });
+            if hints.is_empty() {
+                return Ok(());
+            }
+            for claimed in self.claim(hints).await? {
+                self.start(claimed);
+            }
+        }
+    }
+
+    /// Looks into the database for messages that are due. A full answer means that there may be more.
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let (from, now) = (self.look_from, self.base.clock.now());
+        let (hints, last) = self
+            .base
+            .store
+            .read(move |tx| queue::due(tx, from, now))
+            .await?;
+        self.look_from = last;
+        if last.is_some() {
+            self.inbox.look.wanted.store(true, Ordering::Release);
+        }
+        for hint in hints {
+            self.push(hint);
+        }
+        Ok(())
+    }
+
+    async fn claim(&self, hints: Vec<Hint>) -> Result<Vec<Claimed>, StoreError> {
+        let (node, ids, clock) = (
+            self.node,
+            Arc::clone(&self.base.ids),
+            Arc::clone(&self.base.clock),
+        );
+        self.base
+            .store
+            .write(move |tx| {
+                let attempts: Vec<_> = hints
+                    .iter()
+                    .map(|hint| (*hint, AttemptId::new(&*ids)))
+                    .collect();
+                queue::claim(tx, &attempts, node, clock.now())
+            })
+            .await
+    }
+
+    fn start(&mut self, claimed: Claimed) {
+        *self.by_tenant.entry(claimed.tenant_id).or_default() += 1;
+        let (sender, recorder) = (Arc::clone(&self.sender), self.recorder.clone());
+        let claimed_at = Instant::now();
+        self.flights.spawn(async move {
+            let ended = sender.send(&claimed, claimed_at).await;
+            Landed {
+                tenant_id: claimed.tenant_id,
+                next: keep(&recorder, ended).await,
+            }
+        });
+    }
+
+    async fn drain(&mut self) {
+        let all = async { while self.flights.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN_MAX, all).await.is_err() {
+            tracing::warn!(
+                "some providers did not answer in time; their messages show an unknown outcome"
+            );
+        }
+    }
+}
+
+/// Records how an attempt ended, for as long as it takes: what is known must not be forgotten.
+async fn keep(recorder: &Batcher<Ended, Recorded>, ended: Ended) -> Option<Hint> {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match recorder.submit(ended.clone()).await {
+            Ok(recorded) => return recorded.next,
+            Err(StoreError::Closed) => return None,
+            Err(error) => {
+                tracing::warn!(%error, message = %ended.record.message_id, "an outcome could not be recorded yet");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn count(value: usize) -> f64 {
+    value as f64
+}

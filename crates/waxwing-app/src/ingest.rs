@@ -1,0 +1,262 @@
+//! Ingest: verify, append durably, acknowledge. Nothing else happens before the answer.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use waxwing_core::event::Route;
+use waxwing_core::ids::WebhookEventId;
+use waxwing_core::secret::Secret;
+use waxwing_providers::messaging::meta;
+use waxwing_store::domain::channels::{self, ChannelKind};
+use waxwing_store::domain::inbox::{self, NewEvent, PARTITIONS};
+use waxwing_store::{Batcher, BatcherOptions, StoreError};
+
+use crate::Base;
+use crate::directory::DirectoryHandle;
+
+/// Why a request was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IngestError {
+    /// No known secret signs this body: 401 with an empty answer, nothing is stored.
+    #[error("the signature is wrong")]
+    Signature,
+    /// It could not be made durable now: 503, the provider sends it again.
+    #[error("the request could not be stored: {0}")]
+    Unavailable(StoreError),
+}
+
+/// Wakes the workers of a partition.
+#[derive(Debug, Clone, Default)]
+pub struct InboxSignal(Arc<[Notify; PARTITIONS as usize]>);
+
+impl InboxSignal {
+    /// Something arrived in the partitions of the mask.
+    pub fn wake(&self, mask: u16) {
+        for (partition, signal) in self.0.iter().enumerate() {
+            if mask & (1 << partition) != 0 {
+                signal.notify_one();
+            }
+        }
+    }
+
+    /// Waits until something arrives in the partition.
+    pub async fn wait(&self, partition: u16) {
+        self.0[usize::from(partition % PARTITIONS)].notified().await;
+    }
+}
+
+/// Takes in the requests of providers. Cheap to clone.
+#[derive(Clone)]
+pub struct Ingest {
+    base: Base,
+    directory: DirectoryHandle,
+    platform_secret: Option<Secret>,
+    platform_secret_hash: Arc<Vec<u8>>,
+    appender: Batcher<NewEvent, ()>,
+    signal: InboxSignal,
+}
+
+/// Requests that wait to be appended at the same moment; beyond, the provider is asked to come again.
+const WAITING_MAX: usize = 8_192;
+const BATCH_MAX: usize = 512;
+
+/// Names a platform without a secret: no channel matches it.
+pub const NO_PLATFORM_SECRET: &[u8] = b"none";
+
+/// The name of the platform's secret, under which channels without one of their own are signed.
+#[must_use]
+pub fn platform_secret_hash(base: &Base, secret: Option<&Secret>) -> Vec<u8> {
+    secret.map_or_else(
+        || NO_PLATFORM_SECRET.to_vec(),
+        |secret| channels::secret_hash(&base.keyring, secret),
+    )
+}
+
+impl Ingest {
+    /// Starts the appender on the present runtime.
+    #[must_use]
+    pub fn start(
+        base: Base,
+        directory: DirectoryHandle,
+        platform_secret: Option<Secret>,
+        signal: InboxSignal,
+    ) -> Self {
+        let options = BatcherOptions {
+            max_batch: BATCH_MAX,
+            capacity: WAITING_MAX,
+            bulk: false,
+        };
+        let appender = Batcher::start(base.store.clone(), options, |tx, events: &[NewEvent]| {
+            inbox::append(tx, events)?;
+            Ok(vec![(); events.len()])
+        });
+        let platform_secret_hash = Arc::new(platform_secret_hash(&base, platform_secret.as_ref()));
+        Self {
+            base,
+            directory,
+            platform_secret,
+            platform_secret_hash,
+            appender,
+            signal,
+        }
+    }
+
+    /// Takes in a request of Meta: `signatures` are all values of its signature header. When this returns `Ok`, the
+    /// request is durable.
+    ///
+    /// # Errors
+    /// See [`IngestError`].
+    pub async fn meta(&self, body: &[u8], signatures: &[&str]) -> Result<(), IngestError> {
+        let routes = meta::peek_routes(body);
+        let secret_hash = self
+            .matching_secret(body, signatures, &routes)
+            .ok_or(IngestError::Signature)?;
+        let mask = partition_mask(&routes);
+        self.append(ChannelKind::Meta, body, secret_hash, mask)
+            .await
+            .map_err(IngestError::Unavailable)?;
+        self.signal.wake(mask);
+        Ok(())
+    }
+
+    /// The platform's secret first, then those of the channels that the body names. Which one matched decides later
+    /// which of the items may take effect: a tenant cannot sign for another.
+    fn matching_secret(
+        &self,
+        body: &[u8],
+        signatures: &[&str],
+        routes: &[Route],
+    ) -> Option<Vec<u8>> {
+        if let Some(secret) = &self.platform_secret
+            && meta::verify_signature(body, signatures, std::slice::from_ref(secret)).is_some()
+        {
+            return Some(self.platform_secret_hash.to_vec());
+        }
+        let directory = self.directory.current();
+        let mut tried: Vec<&[u8]> = Vec::new();
+        for channel in directory.candidates(ChannelKind::Meta, routes) {
+            let Some(secret) = &channel.app_secret else {
+                continue;
+            };
+            if tried.contains(&channel.secret_hash.as_slice()) {
+                continue;
+            }
+            if meta::verify_signature(body, signatures, std::slice::from_ref(secret)).is_some() {
+                return Some(channel.secret_hash.clone());
+            }
+            tried.push(&channel.secret_hash);
+        }
+        None
+    }
+
+    async fn append(
+        &self,
+        kind: ChannelKind,
+        body: &[u8],
+        secret_hash: Vec<u8>,
+        partition_mask: u16,
+    ) -> Result<(), StoreError> {
+        let received_at = self.base.clock.now();
+        let event = |partition| {
+            let id = WebhookEventId::new(&*self.base.ids);
+            let (body_sealed, body_hash) = inbox::seal_body(&self.base.keyring, id, body);
+            NewEvent {
+                id,
+                provider: kind.as_str(),
+                partition,
+                partition_mask,
+                quarantine: None,
+                body_sealed,
+                body_hash,
+                secret_hash: secret_hash.clone(),
+                received_at,
+            }
+        };
+        for partition in (0..PARTITIONS).filter(|partition| partition_mask & (1 << partition) != 0)
+        {
+            self.appender.submit(event(partition)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// More routes than the peek reports: the request goes to every partition.
+const ROUTES_SEEN_MAX: usize = 64;
+
+/// The partitions of a request's items. At least one.
+fn partition_mask(routes: &[Route]) -> u16 {
+    if routes.len() >= ROUTES_SEEN_MAX {
+        return (1 << PARTITIONS) - 1;
+    }
+    routes
+        .iter()
+        .fold(0, |mask, route| mask | 1 << partition_of(route))
+        .max(1)
+}
+
+/// The partition of an item, from nothing but the request itself, so that every node says the same.
+#[must_use]
+pub(crate) fn partition_of(route: &Route) -> u16 {
+    let key = route
+        .sender_id
+        .as_deref()
+        .or(route.account_id.as_deref())
+        .unwrap_or_default();
+    // FNV-1a: stable over versions of this program, which the hasher of the standard library is not.
+    let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    u16::try_from((hash ^ (hash >> 32)) % u64::from(PARTITIONS)).unwrap_or(0)
+}
+
+/// Whether the row of a request in `partition` handles an item. Items that the quick look at arrival did not see are
+/// handled by the row of the lowest partition, so that each is handled exactly once.
+#[must_use]
+pub(crate) fn handles(partition: u16, mask: u16, route: &Route) -> bool {
+    let own = partition_of(route);
+    if mask & (1 << own) != 0 {
+        own == partition
+    } else {
+        u32::from(partition) == mask.trailing_zeros()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(sender: &str) -> Route {
+        Route {
+            sender_id: Some(sender.into()),
+            account_id: None,
+        }
+    }
+
+    #[test]
+    fn every_item_is_handled_by_exactly_one_row() {
+        let routes: Vec<Route> = (0..40)
+            .map(|n| route(&format!("10654035224{n:04}")))
+            .collect();
+        for seen in 0..routes.len() {
+            let mask = partition_mask(&routes[..seen]);
+            for item in &routes {
+                let rows = (0..PARTITIONS).filter(|partition| mask & (1 << partition) != 0);
+                assert_eq!(
+                    rows.filter(|partition| handles(*partition, mask, item))
+                        .count(),
+                    1
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_account_stands_in_for_a_missing_number() {
+        let by_account = Route {
+            sender_id: None,
+            account_id: Some("1".into()),
+        };
+        assert_eq!(partition_of(&by_account), partition_of(&route("1")));
+        assert_eq!(partition_mask(&[]), 1);
+    }
+}

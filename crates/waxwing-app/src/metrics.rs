@@ -1,0 +1,38 @@
+//! The names of the metrics of the main job. Labels hold closed sets of words, never ids, phones or texts.
+
+/// Webhook requests by `provider` and `result` (`accepted`, `bad_signature`, `unavailable`, …).
+pub const WEBHOOK_REQUESTS: &str = "whatsapp_webhook_requests_total";
+/// Webhook requests with a wrong signature by `provider`.
+pub const INVALID_SIGNATURES: &str = "whatsapp_webhook_invalid_signatures_total";
+/// Webhook items by `kind` and `result` (`applied`, `duplicate`, `quarantined`, `ignored`).
+pub const WEBHOOK_ITEMS: &str = "whatsapp_webhook_items_total";
+/// Webhook requests kept aside by `reason`.
+pub const WEBHOOK_QUARANTINED: &str = "whatsapp_webhook_quarantined_total";
+/// Seconds from receipt of a request to the commit of its effects.
+pub const WEBHOOK_LAG: &str = "whatsapp_webhook_lag_seconds";
+/// Outbound messages that wait.
+pub const QUEUE_DEPTH: &str = "whatsapp_queue_depth";
+/// Seconds that the oldest of them waits.
+pub const QUEUE_OLDEST: &str = "whatsapp_queue_oldest_age_seconds";
+/// Attempts to send by `outcome`.
+pub const SEND_ATTEMPTS: &str = "whatsapp_send_attempts_total";
+/// Attempts after the first one.
+pub const SEND_RETRIES: &str = "whatsapp_send_retries_total";
+/// Messages that failed for good by `class`.
+pub const SEND_FAILURES: &str = "whatsapp_send_failures_total";
+/// Statuses by `status` and `result` (`moved`, `unmoved`, `parked`).
+pub const STATUSES: &str = "whatsapp_message_statuses_total";
+/// Seconds that the provider took to answer.
+pub const PROVIDER_LATENCY: &str = "whatsapp_provider_request_duration_seconds";
+/// Messages whose outcome turned unknown.
+pub const UNKNOWN_OUTCOMES: &str = "whatsapp_unknown_outcomes_total";
+/// Unknown outcomes that a status settled.
+pub const UNKNOWN_RESOLVED_LATE: &str = "whatsapp_unknown_resolved_late_total";
+/// Outbox events written by `event_type`.
+pub const OUTBOX_CREATED: &str = "whatsapp_outbox_events_created_total";
+/// Sends in flight.
+pub const SENDS_IN_FLIGHT: &str = "whatsapp_sends_in_flight";
+/// Webhook requests that wait to be handled: the age of the oldest in seconds.
+pub const INBOX_OLDEST: &str = "whatsapp_inbox_oldest_age_seconds";
+/// Rows deleted by retention by `table`.
+pub const RETENTION_DELETED: &str = "whatsapp_retention_deleted_total";

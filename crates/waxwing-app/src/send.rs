@@ -1,0 +1,272 @@
+//! Sending for people and programs: a message is queued durably under its idempotency key.
+
+use waxwing_core::content::Content;
+use waxwing_core::delivery::Purpose;
+use waxwing_core::identity::Identity;
+use waxwing_core::ids::{ChannelId, ContactId, ConversationId, MessageId, OutboxEventId, TenantId};
+use waxwing_core::outbox::DomainEvent;
+use waxwing_core::step::ConversationState;
+use waxwing_core::time::Timestamp;
+use waxwing_store::domain::contacts::{self, NewContact};
+use waxwing_store::domain::conversations::{self, Remembered};
+use waxwing_store::domain::crypto::BlindPurpose;
+use waxwing_store::domain::messages::{self, NewMessage, Way};
+use waxwing_store::domain::outbox::{self, NewOutboxEvent};
+use waxwing_store::domain::queue::Hint;
+use waxwing_store::{StoreError, Tx};
+
+use crate::Base;
+use crate::deliver::DeliverySignal;
+use crate::directory::DirectoryHandle;
+
+/// A message to send.
+#[derive(Clone)]
+pub struct SendRequest {
+    /// Whose message.
+    pub tenant_id: TenantId,
+    /// Through which channel; the tenant's oldest one when not given.
+    pub channel_id: Option<ChannelId>,
+    /// To whom.
+    pub to: Identity,
+    /// What it says, already checked against WhatsApp's limits.
+    pub content: Content,
+    /// The template it comes from.
+    pub template_key: Option<String>,
+    /// Why it is sent.
+    pub purpose: Purpose,
+    /// At most one message of the tenant gets this key.
+    pub idempotency_key: Option<String>,
+    /// The request as the caller wrote it: the same key with another request is a mistake.
+    pub fingerprint: Vec<u8>,
+    /// Not before; now when not given.
+    pub due_at: Option<Timestamp>,
+    /// The message that it answers.
+    pub reply_to: Option<MessageId>,
+}
+
+/// Why a message was not queued.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The tenant has no channel, or none with that id.
+    #[error("there is no such channel")]
+    NoChannel,
+    /// The key was used for the same request: this is the message.
+    #[error("the idempotency key was used before")]
+    Duplicate(MessageId),
+    /// The key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused(MessageId),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Queues messages. Cheap to clone.
+#[derive(Clone)]
+pub struct Send {
+    base: Base,
+    directory: DirectoryHandle,
+    delivery: DeliverySignal,
+}
+
+/// Other transactions may create the same person, thread or key in between; then the database decides who was first.
+const RACES_MAX: u32 = 5;
+
+enum Written {
+    Queued(Hint),
+    KeyTaken(MessageId, bool),
+}
+
+impl Send {
+    /// A sender of messages.
+    #[must_use]
+    pub fn new(base: Base, directory: DirectoryHandle, delivery: DeliverySignal) -> Self {
+        Self {
+            base,
+            directory,
+            delivery,
+        }
+    }
+
+    /// Queues a message. When this returns, it is durable.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn queue(&self, request: SendRequest) -> Result<MessageId, SendError> {
+        let channel = self.channel(&request).await?;
+        let mut races = 0;
+        loop {
+            let (base, request) = (self.base.clone(), request.clone());
+            let written = self
+                .base
+                .store
+                .write(move |tx| write(tx, &base, channel, &request))
+                .await;
+            match written {
+                Ok(Written::Queued(hint)) => {
+                    self.delivery.hint(&[hint]);
+                    return Ok(hint.message_id);
+                }
+                Ok(Written::KeyTaken(message, true)) => return Err(SendError::Duplicate(message)),
+                Ok(Written::KeyTaken(message, false)) => return Err(SendError::KeyReused(message)),
+                Err(StoreError::Conflict { .. } | StoreError::Busy) if races < RACES_MAX => {
+                    races += 1
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn channel(&self, request: &SendRequest) -> Result<ChannelId, SendError> {
+        let find = || {
+            let directory = self.directory.current();
+            match request.channel_id {
+                None => directory
+                    .default_channel(request.tenant_id)
+                    .map(|channel| channel.channel_id),
+                Some(id) => directory
+                    .channel(id)
+                    .filter(|channel| channel.tenant_id == request.tenant_id)
+                    .map(|channel| channel.channel_id),
+            }
+        };
+        if let Some(channel) = find() {
+            return Ok(channel);
+        }
+        // Perhaps another node created it a moment ago.
+        self.directory.refresh(&self.base).await?;
+        find().ok_or(SendError::NoChannel)
+    }
+}
+
+fn write(
+    tx: &mut Tx<'_>,
+    base: &Base,
+    channel_id: ChannelId,
+    request: &SendRequest,
+) -> Result<Written, StoreError> {
+    let now = base.clock.now();
+    let tenant_id = request.tenant_id;
+    let request_hash = request.idempotency_key.as_ref().map(|_| {
+        base.keyring
+            .blind(tenant_id, BlindPurpose::Request, &[&request.fingerprint])
+    });
+    if let Some(key) = &request.idempotency_key
+        && let Some(holder) = messages::find_by_idempotency_key(tx, tenant_id, key)?
+    {
+        return Ok(Written::KeyTaken(
+            holder.id,
+            holder.request_hash == request_hash,
+        ));
+    }
+    let mut events = Vec::new();
+    let contact_id = contact(tx, base, request, now, &mut events)?;
+    let conversation_id =
+        conversation(tx, base, request, channel_id, contact_id, now, &mut events)?;
+    let message = NewMessage {
+        tenant_id,
+        id: MessageId::new(&*base.ids),
+        conversation_id,
+        contact_id,
+        channel_id,
+        content: request.content.clone(),
+        way: Way::Out {
+            purpose: request.purpose,
+            template_key: request.template_key.clone(),
+            idempotency_key: request.idempotency_key.clone(),
+            request_hash,
+            due_at: request.due_at.unwrap_or(now),
+        },
+        reply_to: request.reply_to,
+        cause: None,
+    };
+    let hint = Hint {
+        tenant_id,
+        conversation_id,
+        message_id: message.id,
+        priority: i64::from(request.purpose.priority()),
+    };
+    messages::add_many(tx, &base.keyring, &[message], now)?;
+    conversations::note_sent(
+        tx,
+        tenant_id,
+        conversation_id,
+        request.template_key.as_deref(),
+        now,
+    )?;
+    outbox::append(tx, &events, now)?;
+    Ok(Written::Queued(hint))
+}
+
+fn contact(
+    tx: &mut Tx<'_>,
+    base: &Base,
+    request: &SendRequest,
+    now: Timestamp,
+    events: &mut Vec<NewOutboxEvent>,
+) -> Result<ContactId, StoreError> {
+    let tenant_id = request.tenant_id;
+    let known = contacts::find_many(tx, &base.keyring, &[(tenant_id, &request.to)])?
+        .pop()
+        .flatten();
+    if let Some(known) = known {
+        contacts::learn(tx, &base.keyring, tenant_id, &known, &request.to, None, now)?;
+        return Ok(known.id);
+    }
+    let id = ContactId::new(&*base.ids);
+    let contact = NewContact {
+        tenant_id,
+        id,
+        identity: &request.to,
+        profile_name: None,
+    };
+    contacts::create_many(tx, &base.keyring, &[contact], now)?;
+    let event = DomainEvent::ContactCreated { contact_id: id };
+    events.push(NewOutboxEvent {
+        tenant_id,
+        id: OutboxEventId::new(&*base.ids),
+        event,
+    });
+    Ok(id)
+}
+
+fn conversation(
+    tx: &mut Tx<'_>,
+    base: &Base,
+    request: &SendRequest,
+    channel_id: ChannelId,
+    contact_id: ContactId,
+    now: Timestamp,
+    events: &mut Vec<NewOutboxEvent>,
+) -> Result<ConversationId, StoreError> {
+    let tenant_id = request.tenant_id;
+    let known = conversations::find_many(tx, &[(tenant_id, channel_id, contact_id)])?
+        .pop()
+        .flatten();
+    if let Some(known) = known {
+        return Ok(known.id);
+    }
+    let id = ConversationId::new(&*base.ids);
+    let memory = ConversationState::default();
+    conversations::create_many(
+        tx,
+        &[Remembered {
+            tenant_id,
+            id,
+            channel_id,
+            contact_id,
+            memory,
+        }],
+        now,
+    )?;
+    let event = DomainEvent::ConversationStarted {
+        conversation_id: id,
+        contact_id,
+    };
+    events.push(NewOutboxEvent {
+        tenant_id,
+        id: OutboxEventId::new(&*base.ids),
+        event,
+    });
+    Ok(id)
+}
