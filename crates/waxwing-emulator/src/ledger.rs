@@ -278,6 +278,26 @@ impl Ledger {
             .collect()
     }
 
+    /// The first recorded send that fulfils a condition, without copying the others.
+    #[must_use]
+    pub fn find(&self, mut condition: impl FnMut(&SendRecord) -> bool) -> Option<SendRecord> {
+        lock(&self.inner.records)
+            .sends
+            .iter()
+            .find(|send| condition(send))
+            .cloned()
+    }
+
+    /// How many recorded sends fulfil a condition, without copying them.
+    #[must_use]
+    pub fn count(&self, mut condition: impl FnMut(&SendRecord) -> bool) -> usize {
+        lock(&self.inner.records)
+            .sends
+            .iter()
+            .filter(|send| condition(send))
+            .count()
+    }
+
     /// The send with this message id.
     #[must_use]
     pub fn send(&self, wamid: &str) -> Option<SendRecord> {

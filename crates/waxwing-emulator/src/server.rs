@@ -122,7 +122,8 @@ async fn connection(hub: Arc<Hub>, tcp: TcpStream) {
     // A connection that breaks is the sender's business, often on purpose.
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(75))
+        // Longer than any client keeps idle connections, so that no call meets a closing one by chance.
+        .header_read_timeout(Duration::from_secs(600))
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }

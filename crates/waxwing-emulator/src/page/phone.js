@@ -274,6 +274,7 @@
     if (bad || !state.number) return;
     state.added.unshift({ user, name: $("add-name").value.trim() });
     $("add").reset();
+    $("more").open = false;
     open(state.number, user);
     $("text").focus();
   });
