@@ -25,6 +25,8 @@ const OUTBOX_DAYS: u32 = 7;
 const PARKED_DAYS: u32 = 7;
 /// Messages carry idempotency keys, which have to outlive a caller's retries.
 const MESSAGES_DAYS_MIN: u32 = 90;
+/// Within this time a parked status and its message may have missed each other.
+const PARKED_RACE: Duration = Duration::from_secs(60);
 /// Rows of one deleting transaction: a few milliseconds.
 const DELETED_AT_ONCE: u32 = 500;
 /// Messages settled in one transaction.
@@ -224,7 +226,7 @@ impl UpkeepOptions {
     /// A status and the answer of its send may be written at the same moment without seeing each other.
     async fn match_parked(&self) -> Result<(), StoreError> {
         let base = self.base.clone();
-        let since = base.clock.now().minus(DAY);
+        let since = base.clock.now().minus(PARKED_RACE);
         let found = self
             .base
             .store

@@ -80,7 +80,7 @@ statements! {
         may_be_duplicate = CASE WHEN outcome_unknown THEN TRUE ELSE may_be_duplicate END, provider_id_sealed = NULL, provider_id_hash = NULL, \
         error_class = NULL, error_code = NULL, error_message = NULL, failed_at = NULL, sent_at = NULL, updated_at = $3 \
         WHERE tenant_id = $1 AND id = $2 AND (status = 'failed' OR (status = 'sending' AND outcome_unknown = TRUE)) RETURNING conversation_id, priority";
-    DEPTH [global] = "SELECT count(*) FROM messages WHERE status = 'queued'";
+    DEPTH [global, scan: "counts the partial index of what waits"] = "SELECT count(*) FROM messages WHERE status = 'queued'";
     OLDEST [tenant] = "SELECT created_at FROM messages WHERE tenant_id = $1 AND status = 'queued' ORDER BY due_at LIMIT 1";
 }
 

@@ -34,10 +34,8 @@ statements! {
     PARKED_FOR [tenant] = "SELECT id, update_sealed FROM parked_statuses \
         WHERE tenant_id = $1 AND channel_id = $2 AND provider_id_hash = $3 ORDER BY id";
     UNPARK [tenant] = "DELETE FROM parked_statuses WHERE tenant_id = $1 AND id = $2";
-    MATCHABLE [global] = "SELECT DISTINCT p.tenant_id, p.channel_id, m.id FROM parked_statuses p JOIN messages m ON m.tenant_id = p.tenant_id \
-        AND m.channel_id = p.channel_id AND m.provider_id_hash = p.provider_id_hash AND m.direction = 'OUT' \
-        WHERE p.parked_at >= $1 LIMIT $2";
-    HASH_OF [tenant] = "SELECT provider_id_hash FROM messages WHERE tenant_id = $1 AND id = $2";
+    PARKED_SINCE [global] = "SELECT tenant_id, channel_id, provider_id_hash FROM parked_statuses \
+        WHERE parked_at >= $1 ORDER BY parked_at LIMIT $2";
 }
 
 row! {
@@ -314,23 +312,25 @@ pub fn matchable(
     since: Timestamp,
     limit: u32,
 ) -> Result<Vec<Identified>, StoreError> {
-    let rows = tx.query::<(TenantId, ChannelId, MessageId)>(&MATCHABLE, &params![since, limit])?;
-    let sets: Vec<_> = rows
+    let parked =
+        tx.query::<(TenantId, ChannelId, Vec<u8>)>(&PARKED_SINCE, &params![since, limit])?;
+    let sets: Vec<_> = parked
         .iter()
-        .map(|(tenant, _, message)| params![*tenant, *message])
+        .map(|(tenant, channel, hash)| params![*tenant, *channel, hash.clone()])
         .collect();
-    let hashes = tx.query_many::<Option<Vec<u8>>>(&HASH_OF, &sets)?;
-    Ok(rows
-        .into_iter()
-        .zip(hashes)
-        .filter_map(|((tenant_id, channel_id, message_id), hash)| {
-            let provider_id_hash = hash.into_iter().flatten().next()?;
-            Some(Identified {
-                tenant_id,
-                channel_id,
-                message_id,
-                provider_id_hash,
-            })
-        })
-        .collect())
+    let found = tx.query_many::<TargetRow>(&BY_PROVIDER_ID, &sets)?;
+    let identified =
+        parked
+            .into_iter()
+            .zip(found)
+            .filter_map(|((tenant_id, channel_id, hash), rows)| {
+                let message_id = rows.first()?.id;
+                Some(Identified {
+                    tenant_id,
+                    channel_id,
+                    message_id,
+                    provider_id_hash: hash,
+                })
+            });
+    Ok(identified.collect())
 }
