@@ -91,6 +91,9 @@ pub struct StoreConfig {
     pub readers: usize,
     /// PostgreSQL: how many connections, each with a thread. They connect when they are first needed.
     pub pg_connections: usize,
+    /// A statement that takes longer is stopped. On SQLite this counts for all statements of a read together (a long
+    /// read keeps the log from being copied back) and not for writes.
+    pub longest_statement: Duration,
     /// Called after a flush to the disk failed and its callers got their error. The process must end here: what the
     /// kernel did with the unwritten pages is unknown, and a second flush would only seem to succeed.
     pub on_fatal: OnFatal,
@@ -108,6 +111,7 @@ impl StoreConfig {
             schema: None,
             readers: cores.max(2),
             pg_connections: 16,
+            longest_statement: Duration::from_secs(30),
             on_fatal: Arc::new(|_| std::process::abort()),
             steps: crate::migrations::STEPS,
         }

@@ -16,7 +16,7 @@ const WATCHDOG: &str = r#"
 trap '' INT TERM HUP
 dir=$1; shift
 (
-  while sleep 20; do
+  while sleep 60; do
     flock --nonblock --exclusive "$dir/users.lock" sh -c '
       dir=$1; shift
       "$@" --pgdata "$dir/pg/data" --mode immediate --wait stop

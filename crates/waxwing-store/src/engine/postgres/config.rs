@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::config::SslMode;
 
 use crate::engine::error::StoreError;
+use crate::engine::store::StoreConfig;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -17,6 +18,7 @@ pub(crate) struct Target {
     pub config: tokio_postgres::Config,
     /// Sent right after the login.
     pub greeting: String,
+    pub longest_statement: Duration,
     outage: Mutex<Option<Outage>>,
 }
 
@@ -28,7 +30,7 @@ struct Outage {
 }
 
 impl Target {
-    pub(crate) fn new(url: &str, schema: Option<&str>) -> Result<Self, StoreError> {
+    pub(crate) fn new(url: &str, settings: &StoreConfig) -> Result<Self, StoreError> {
         // The driver's text could quote a part of the password.
         let mut config: tokio_postgres::Config = url.parse().map_err(|_| {
             StoreError::Driver("the PostgreSQL connection string cannot be read".to_owned())
@@ -51,7 +53,8 @@ impl Target {
             .tcp_user_timeout(Duration::from_secs(15));
         Ok(Self {
             config,
-            greeting: greeting(schema)?,
+            greeting: greeting(settings)?,
+            longest_statement: settings.longest_statement,
             outage: Mutex::new(None),
         })
     }
@@ -95,14 +98,15 @@ pub(crate) fn jittered(pause: Duration) -> Duration {
     pause * percent / 100
 }
 
-fn greeting(schema: Option<&str>) -> Result<String, StoreError> {
-    let mut text = String::from(
-        "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'; \
+fn greeting(settings: &StoreConfig) -> Result<String, StoreError> {
+    let mut text = format!(
+        "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = '60s'; \
          SET TIME ZONE 'UTC'; \
          SELECT set_config('synchronous_commit', 'on', false) \
          WHERE current_setting('synchronous_commit') IN ('off', 'local');",
+        settings.longest_statement.as_millis().max(1)
     );
-    if let Some(schema) = schema {
+    if let Some(schema) = &settings.schema {
         text.push_str(&format!(" SET search_path TO {};", quoted_schema(schema)?));
     }
     Ok(text)

@@ -33,7 +33,7 @@ impl Pool {
         config: &StoreConfig,
         room: usize,
     ) -> Result<(Self, Sender<Message>), StoreError> {
-        let target = Arc::new(config::Target::new(url, config.schema.as_deref())?);
+        let target = Arc::new(config::Target::new(url, config)?);
         let (queue, work) = bounded(room + config.pg_connections);
         let threads = (0..config.pg_connections.max(1))
             .map(|_| {

@@ -22,8 +22,8 @@ use crate::engine::value::Value;
 
 type DriverResult<T> = Result<T, tokio_postgres::Error>;
 
-/// The server stops a statement after 30 s; a server that does not answer at all is given up after this.
-const LONGEST_WAIT: Duration = Duration::from_secs(40);
+/// How much longer than the longest statement an answer is awaited; then the server is given up.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// How many texts of optional filters a connection keeps prepared.
 const MOST_DYNAMIC: usize = 256;
@@ -55,13 +55,15 @@ pub(crate) struct Session {
     broken: bool,
     /// The last failure goes away when the closure runs again.
     retry: bool,
+    /// How long an answer is awaited.
     limit: Option<Duration>,
+    usual_limit: Duration,
 }
 
 impl Session {
     pub(crate) fn connect(runtime: &Rc<Runtime>, target: &Target) -> Result<Self, StoreError> {
         let config = &target.config;
-        let limit = *config.get_connect_timeout().unwrap_or(&LONGEST_WAIT);
+        let limit = *config.get_connect_timeout().unwrap_or(&GRACE);
         let connect = async {
             let (client, connection) = config.connect(NoTls).await?;
             // The end of the connection shows in the next statement.
@@ -86,7 +88,8 @@ impl Session {
             progress: Progress::Plain,
             broken: false,
             retry: false,
-            limit: Some(LONGEST_WAIT),
+            limit: None,
+            usual_limit: target.longest_statement + GRACE,
         })
     }
 
@@ -98,7 +101,7 @@ impl Session {
     pub(crate) fn start(&mut self, begin: Option<&'static str>) {
         self.progress = begin.map_or(Progress::Plain, Progress::Wanted);
         self.retry = false;
-        self.limit = Some(LONGEST_WAIT);
+        self.limit = Some(self.usual_limit);
     }
 
     /// Whether the failure of this closure goes away when it runs again.

@@ -59,6 +59,7 @@ impl Worker {
             match self.attempt(job.as_mut()) {
                 Ok(()) => return job.answer(Ok(())),
                 Err((_, true)) if attempt < MOST_TRIES => {
+                    metrics::counter!("waxwing_store_retries_total").increment(1);
                     std::thread::sleep(jittered(pause));
                     pause *= 2;
                 }

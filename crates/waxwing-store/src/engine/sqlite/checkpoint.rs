@@ -2,11 +2,11 @@
 //!
 //! A thread of its own does the bulk of it beside the writer (PASSIVE: it blocks nobody). Under steady load it never
 //! reaches the end of the log, because the writer appends while it works, and only a log that is copied to the end can
-//! start anew. So when the log is long and the thread rests, the writer itself copies the short remainder.
+//! start anew. So when the log is long, the writer itself copies what was added since, right after the thread is done.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -14,20 +14,25 @@ use super::Fatal;
 use super::connection::{Connection, Role};
 use crate::engine::error::StoreError;
 
-/// Pages of 4 KiB in the log: the thread is asked at each multiple of the first, the writer helps from the second on,
-/// and beyond the third somebody reads for too long.
+/// Pages of 4 KiB in the log: the thread is asked whenever so many were added, the writer helps from the second on, and
+/// beyond the third somebody reads for too long.
 const ASK_EACH: i32 = 1_000;
 const HELP_FROM: i32 = 4_000;
 const WARN_FROM: i32 = 65_536;
+
+const RESTS: u8 = 0;
+const WORKS: u8 = 1;
+const HAS_COPIED: u8 = 2;
 
 /// What the writer and the thread know of the log.
 #[derive(Clone)]
 pub(crate) struct Progress {
     /// Pages in the log after the last commit.
     pages: Arc<AtomicI32>,
-    /// Pages at which the thread was last asked, or the writer last helped.
+    /// Pages at which the thread was last asked.
     asked_at: Arc<AtomicI32>,
-    working: Arc<AtomicBool>,
+    /// What the thread does: [`RESTS`], [`WORKS`] or [`HAS_COPIED`].
+    thread: Arc<AtomicU8>,
     requests: Sender<()>,
 }
 
@@ -37,14 +42,14 @@ impl Progress {
         Self {
             pages: zero(),
             asked_at: zero(),
-            working: Arc::default(),
+            thread: Arc::new(AtomicU8::new(RESTS)),
             requests,
         }
     }
 
-    /// The flag that the thread clears when it rests.
-    pub(crate) fn working(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.working)
+    /// What the thread does, for the thread to set.
+    pub(crate) fn thread(&self) -> Arc<AtomicU8> {
+        Arc::clone(&self.thread)
     }
 
     /// SQLite's hook: a commit left so many pages in the log.
@@ -54,31 +59,29 @@ impl Progress {
 
     /// Called by the writer between two groups.
     pub(crate) fn after_commit(&self, connection: &Connection, fatal: &Fatal) {
-        let (pages, asked_at) = (
-            self.pages.load(Ordering::Relaxed),
-            self.asked_at.load(Ordering::Relaxed),
-        );
-        if pages < asked_at {
+        let pages = self.pages.load(Ordering::Relaxed);
+        if pages < self.asked_at.load(Ordering::Relaxed) {
             // The log started anew.
             self.asked_at.store(0, Ordering::Relaxed);
-            return;
         }
-        if pages - asked_at < ASK_EACH || self.working.load(Ordering::Acquire) {
-            return;
-        }
-        self.asked_at.store(pages, Ordering::Relaxed);
-        if pages >= HELP_FROM {
-            copy(connection, fatal);
+        let thread = self.thread.load(Ordering::Acquire);
+        if thread == HAS_COPIED {
+            self.thread.store(RESTS, Ordering::Release);
+            if pages >= HELP_FROM {
+                copy(connection, fatal);
+            }
             if pages >= WARN_FROM {
                 tracing::warn!(
                     pages,
-                    "the write-ahead log is long, a read or a transaction elsewhere lasts too long"
+                    "the write-ahead log is long: a read or another process lasts too long"
                 );
             }
-        } else {
-            self.working.store(true, Ordering::Release);
+        }
+        if thread != WORKS && pages - self.asked_at.load(Ordering::Relaxed) >= ASK_EACH {
+            self.asked_at.store(pages, Ordering::Relaxed);
+            self.thread.store(WORKS, Ordering::Release);
             if self.requests.try_send(()).is_err() {
-                self.working.store(false, Ordering::Release);
+                self.thread.store(RESTS, Ordering::Release);
             }
         }
     }
@@ -95,7 +98,7 @@ impl Checkpointer {
     }
 
     /// Works until the writer, which holds the sender, is gone.
-    pub(crate) fn run(self, requests: &Receiver<()>, working: &AtomicBool) {
+    pub(crate) fn run(self, requests: &Receiver<()>, thread: &AtomicU8) {
         let mut connection = None;
         while requests.recv().is_ok() {
             if connection.is_none() {
@@ -106,7 +109,7 @@ impl Checkpointer {
             if let Some(connection) = &connection {
                 copy(connection, &self.fatal);
             }
-            working.store(false, Ordering::Release);
+            thread.store(HAS_COPIED, Ordering::Release);
         }
     }
 }

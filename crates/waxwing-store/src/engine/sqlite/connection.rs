@@ -88,6 +88,16 @@ impl Connection {
 
     /// Runs a statement of the engine itself, such as COMMIT.
     pub(crate) fn control(&self, sql: &str) -> Result<(), StoreError> {
+        #[cfg(test)]
+        if sql == "COMMIT"
+            && self
+                .raw
+                .path()
+                .is_some_and(|path| Path::new(path).with_extension("no-flush").exists())
+        {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+            return Err(self.error(rusqlite::Error::SqliteFailure(code, None)));
+        }
         let run = || self.raw.prepare_cached(sql)?.raw_execute();
         run().map(|_| ()).map_err(|error| self.error(error))
     }

@@ -96,7 +96,7 @@ impl Threads {
         let checkpointer = checkpoint::Checkpointer::new(path.clone(), fatal.clone());
         let (requests, request_queue) = bounded(1);
         let progress = checkpoint::Progress::new(requests);
-        let working = progress.working();
+        let thread = progress.thread();
         let (opened, is_open) = oneshot::channel();
         let (writer_path, writer_fatal) = (path.clone(), fatal);
         let writer = spawn("waxwing-db-write", move || {
@@ -111,13 +111,16 @@ impl Threads {
         })?;
         is_open.await.unwrap_or(Err(StoreError::Closed))?;
         let checkpointer = spawn("waxwing-db-log", move || {
-            checkpointer.run(&request_queue, &working)
+            checkpointer.run(&request_queue, &thread)
         })?;
+        let longest = config.longest_statement;
         let readers = (0..config.readers.max(1))
             .map(|_| {
                 let (path, queue): (PathBuf, Receiver<Message>) =
                     (path.clone(), read_queue.clone());
-                spawn("waxwing-db-read", move || reader::run(&path, &queue))
+                spawn("waxwing-db-read", move || {
+                    reader::run(&path, longest, &queue)
+                })
             })
             .collect::<Result<Vec<_>, _>>()?;
 

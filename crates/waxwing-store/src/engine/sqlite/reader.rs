@@ -12,13 +12,10 @@ use crate::engine::error::StoreError;
 use crate::engine::job::{Job, Kind, Message};
 use crate::engine::tx::{Backend, Tx};
 
-/// A read that takes longer is stopped: it would keep the log from being copied back. As on PostgreSQL.
-const LONGEST_READ: Duration = Duration::from_secs(30);
-
 /// How many steps of SQLite's machine pass between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: i32 = 20_000;
 
-pub(crate) fn run(path: &Path, queue: &Receiver<Message>) {
+pub(crate) fn run(path: &Path, longest: Duration, queue: &Receiver<Message>) {
     let mut reader = None;
     while let Ok(Message::Job(mut job)) = queue.recv() {
         if job.abandoned() {
@@ -27,7 +24,7 @@ pub(crate) fn run(path: &Path, queue: &Receiver<Message>) {
         // Opened when first needed: an idle program holds no pages for it.
         let open = match reader.take() {
             Some(open) => Ok(open),
-            None => Reader::open(path),
+            None => Reader::open(path, longest),
         };
         match open {
             Ok(open) => {
@@ -42,13 +39,14 @@ pub(crate) fn run(path: &Path, queue: &Receiver<Message>) {
 
 struct Reader {
     connection: Connection,
+    longest: Duration,
     start: Instant,
     /// Milliseconds after `start` at which the present read must end; 0 without a limit.
     deadline: Arc<AtomicU64>,
 }
 
 impl Reader {
-    fn open(path: &Path) -> Result<Self, StoreError> {
+    fn open(path: &Path, longest: Duration) -> Result<Self, StoreError> {
         let mut connection = Connection::open(path, Role::Reader)?;
         let (start, deadline) = (Instant::now(), Arc::new(AtomicU64::new(0)));
         let limit = Arc::clone(&deadline);
@@ -61,13 +59,14 @@ impl Reader {
         )?;
         Ok(Self {
             connection,
+            longest,
             start,
             deadline,
         })
     }
 
     fn work(&self, job: &mut dyn Job) -> Result<(), StoreError> {
-        let limit = self.start.elapsed() + LONGEST_READ;
+        let limit = self.start.elapsed() + self.longest;
         self.deadline.store(
             u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
             Ordering::Relaxed,

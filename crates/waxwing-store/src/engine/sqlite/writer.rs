@@ -178,7 +178,12 @@ impl Writer {
             Some(error) => Err(error),
             // The only closure failed and was rolled back.
             None if self.connection.raw().is_autocommit() => Ok(()),
-            None => self.connection.control("COMMIT"),
+            None => {
+                let start = Instant::now();
+                let outcome = self.connection.control("COMMIT");
+                metrics::histogram!("waxwing_store_commit_seconds").record(start.elapsed());
+                outcome
+            }
         };
         let flush_failed = self.connection.take_failed_flush();
         if flush_failed {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{LABELS, TENANT, labels, make_things, put};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use super::{labels, make_things, put};
 use crate::testing::{TestOptions, run};
-use crate::{DatabaseUrl, Engine, Scope, Statement, Store, StoreConfig, StoreError, params};
+use crate::{DatabaseUrl, Engine, Scope, Statement, Store, StoreConfig, StoreError};
 
 static TERMINATE: Statement = Statement::new(
     "TERMINATE",
@@ -137,15 +139,11 @@ async fn a_server_that_comes_up_is_found() {
     let DatabaseUrl::Postgres(real) = &db.config().url else {
         unreachable!("a PostgreSQL database")
     };
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
     let config: tokio_postgres::Config = real.parse().unwrap();
-    let url = format!(
-        "host=127.0.0.1 port={port} user={} dbname={}",
-        config.get_user().unwrap(),
-        config.get_dbname().unwrap()
-    );
+    let url = through(port, &config);
     let store = Store::open(StoreConfig::new(DatabaseUrl::Postgres(url)))
         .await
         .unwrap();
@@ -153,7 +151,10 @@ async fn a_server_that_comes_up_is_found() {
         store.ping().await,
         Err(StoreError::Unavailable(_))
     ));
-    let proxy = tokio::spawn(proxy(port, config));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
+        .await
+        .unwrap();
+    let proxy = tokio::spawn(proxy(listener, config, Loses::Nothing));
     let deadline = Instant::now() + Duration::from_secs(10);
     while store.ping().await.is_err() {
         assert!(Instant::now() < deadline, "the store does not come back");
@@ -164,31 +165,118 @@ async fn a_server_that_comes_up_is_found() {
     db.destroy().await;
 }
 
-async fn proxy(port: u16, config: tokio_postgres::Config) {
+/// Counts without end.
+static ENDLESS: Statement = Statement::new(
+    "ENDLESS",
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i > 0) SELECT max(i) FROM n",
+    Scope::Global,
+);
+
+crate::store_test!(a_long_read_is_stopped, |db| async move {
+    db.store().clone().close().await;
+    let mut config = db.config().clone();
+    config.longest_statement = Duration::from_millis(100);
+    let store = Store::open(config).await.unwrap();
+    for _ in 0..2 {
+        let read = store
+            .read(|tx| tx.query_one::<Option<i64>>(&ENDLESS, &[]))
+            .await;
+        assert_eq!(read, Err(StoreError::Timeout));
+        assert_eq!(store.ping().await, Ok(()));
+    }
+    store.close().await;
+});
+
+#[test]
+fn a_lost_answer_to_the_commit_is_unknown() {
+    on_postgres(1, |db| async move {
+        make_things(&db).await;
+        let DatabaseUrl::Postgres(real) = &db.config().url else {
+            unreachable!("a PostgreSQL database")
+        };
+        let real: tokio_postgres::Config = real.parse().unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = through(listener.local_addr().unwrap().port(), &real);
+        let proxy = tokio::spawn(proxy(listener, real, Loses::AnswerToCommit));
+        let mut config = StoreConfig::new(DatabaseUrl::Postgres(url));
+        config.pg_connections = 1;
+        let store = Store::open(config).await.unwrap();
+        let runs = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&runs);
+        let outcome = store
+            .write(move |tx| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                put(tx, 1, "one")
+            })
+            .await;
+        assert_eq!(outcome, Err(StoreError::UnknownCommit));
+        assert_eq!(
+            runs.load(Ordering::SeqCst),
+            1,
+            "what may have happened must not run again"
+        );
+        // The server did commit.
+        assert_eq!(labels(&db).await, ["one"]);
+        store.close().await;
+        proxy.abort();
+    });
+}
+
+/// What a proxy takes from its clients.
+#[derive(Clone, Copy, PartialEq)]
+enum Loses {
+    Nothing,
+    AnswerToCommit,
+}
+
+/// The connection string of the same database behind a proxy.
+fn through(port: u16, config: &tokio_postgres::Config) -> String {
+    let (user, database) = (config.get_user().unwrap(), config.get_dbname().unwrap());
+    format!("host=127.0.0.1 port={port} user={user} dbname={database}")
+}
+
+async fn proxy(listener: tokio::net::TcpListener, config: tokio_postgres::Config, loses: Loses) {
     use tokio_postgres::config::Host;
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
-        .await
-        .unwrap();
     let server_port = config.get_ports().first().copied().unwrap_or(5432);
     loop {
-        let (mut client, _) = listener.accept().await.unwrap();
-        let host = config.get_hosts()[0].clone();
-        tokio::spawn(async move {
-            // An end on either side ends the line.
-            let _ = match host {
-                Host::Tcp(name) => {
-                    let mut server = tokio::net::TcpStream::connect((name, server_port))
-                        .await
-                        .unwrap();
-                    tokio::io::copy_bidirectional(&mut client, &mut server).await
+        let (client, _) = listener.accept().await.unwrap();
+        match config.get_hosts()[0].clone() {
+            Host::Tcp(name) => {
+                let server = tokio::net::TcpStream::connect((name, server_port))
+                    .await
+                    .unwrap();
+                tokio::spawn(pass(client, server, loses));
+            }
+            Host::Unix(path) => {
+                let socket = path.join(format!(".s.PGSQL.{server_port}"));
+                let server = tokio::net::UnixStream::connect(socket).await.unwrap();
+                tokio::spawn(pass(client, server, loses));
+            }
+        }
+    }
+}
+
+/// Passes bytes both ways until one side ends, or until COMMIT has been answered and the answer is to be lost.
+async fn pass<S: AsyncRead + AsyncWrite>(client: tokio::net::TcpStream, server: S, loses: Loses) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = tokio::io::split(server);
+    let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
+    let mut committing = false;
+    loop {
+        tokio::select! {
+            read = from_client.read(&mut up) => {
+                let Ok(length @ 1..) = read else { return };
+                committing |= loses == Loses::AnswerToCommit
+                    && up[..length].windows(7).any(|part| part == b"COMMIT\0");
+                to_server.write_all(&up[..length]).await.unwrap();
+            }
+            read = from_server.read(&mut down) => {
+                let Ok(length @ 1..) = read else { return };
+                if committing || to_client.write_all(&down[..length]).await.is_err() {
+                    return;
                 }
-                Host::Unix(path) => {
-                    let socket = path.join(format!(".s.PGSQL.{server_port}"));
-                    let mut server = tokio::net::UnixStream::connect(socket).await.unwrap();
-                    tokio::io::copy_bidirectional(&mut client, &mut server).await
-                }
-            };
-        });
+            }
+        }
     }
 }
 
@@ -228,61 +316,4 @@ fn urls() {
     for bad in ["", "sqlite:", "mysql://x", "/some/path"] {
         assert!(DatabaseUrl::parse(bad).is_err(), "{bad}");
     }
-}
-
-#[tokio::test]
-async fn a_missing_directory_is_unavailable() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("missing/waxwing.db");
-    let opened = Store::open(StoreConfig::new(DatabaseUrl::Sqlite(path))).await;
-    assert!(
-        matches!(opened, Err(StoreError::Unavailable(_))),
-        "{opened:?}"
-    );
-}
-
-#[tokio::test]
-async fn a_file_of_something_else_is_corrupt() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("waxwing.db");
-    std::fs::write(&path, vec![b'x'; 8192]).unwrap();
-    let opened = Store::open(StoreConfig::new(DatabaseUrl::Sqlite(path))).await;
-    assert!(
-        matches!(opened, Err(StoreError::Corrupt { .. })),
-        "{opened:?}"
-    );
-}
-
-#[tokio::test]
-async fn the_log_does_not_grow_without_end() {
-    let db = crate::testing::TestDb::sqlite().await;
-    make_things(&db).await;
-    let text = "x".repeat(20_000);
-    let writers = (0..8_i64).map(|writer| {
-        let (store, text) = (db.store().clone(), text.clone());
-        async move {
-            for n in 0..400 {
-                let id = writer * 1000 + n;
-                let label = format!("{id} {text}");
-                store.write(move |tx| put(tx, id, &label)).await.unwrap();
-            }
-        }
-    });
-    futures_util::future::join_all(writers).await;
-    let DatabaseUrl::Sqlite(path) = &db.config().url else {
-        unreachable!("a SQLite database")
-    };
-    let log = std::fs::metadata(path.with_extension("db-wal"))
-        .unwrap()
-        .len();
-    // 64 MB were written; the log starts anew at about 16 MiB.
-    assert!(log < 40 * 1024 * 1024, "{log} bytes");
-    let count = db
-        .store()
-        .read(|tx| tx.query::<String>(&LABELS, &params![TENANT]))
-        .await
-        .unwrap()
-        .len();
-    assert_eq!(count, 3200);
-    db.destroy().await;
 }

@@ -1,6 +1,7 @@
 //! Tests of the engine, each on both databases.
 
 mod batcher;
+mod disk;
 mod failures;
 mod migrations;
 mod registry;
