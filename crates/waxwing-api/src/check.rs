@@ -20,18 +20,22 @@ impl Checks {
         Self::default()
     }
 
-    /// Notes that a field is wrong.
+    /// Notes that a field is wrong. Only the first reason counts: a missing field is not malformed, too.
     pub fn wrong(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Violation::new(field, message));
+        let field = field.into();
+        if !self.knows(&field) {
+            self.0.push(Violation::new(field, message));
+        }
     }
 
-    /// Notes what the core found about fields that are not noted already: a missing field is not empty, too.
-    pub fn extend(&mut self, violations: Vec<Violation>) {
-        for violation in violations {
-            if !self.0.iter().any(|known| known.field == violation.field) {
-                self.0.push(violation);
-            }
-        }
+    fn knows(&self, field: &str) -> bool {
+        self.0.iter().any(|known| known.field == field)
+    }
+
+    /// Notes what the core found about fields that are not noted already.
+    pub fn extend(&mut self, mut violations: Vec<Violation>) {
+        violations.retain(|violation| !self.knows(&violation.field));
+        self.0.extend(violations);
     }
 
     /// A field that must be there; a default stands in when it is not, and the request is refused in the end.

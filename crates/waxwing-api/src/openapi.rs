@@ -15,6 +15,9 @@ use crate::errors::{ErrorBody, ErrorDetail};
 /// The name of the security scheme.
 pub const BEARER: &str = "bearer";
 
+/// The tag of routes that providers call.
+const WEBHOOKS: &str = "webhooks";
+
 /// Where the routes of a tenant stand.
 pub const TENANT_PREFIX: &str = "/api/tenants/{tenant}";
 
@@ -62,7 +65,14 @@ pub fn complete(document: &mut OpenApi) {
             if names.contains("tenant") {
                 add_tenant(operation);
             }
-            add_errors(operation, !names.is_empty());
+            // Webhooks answer a provider, and failures without a body.
+            if !operation
+                .tags
+                .as_ref()
+                .is_some_and(|tags| tags.iter().any(|tag| tag == WEBHOOKS))
+            {
+                add_errors(operation, !names.is_empty());
+            }
         }
     }
 }

@@ -1,0 +1,223 @@
+//! A server without a socket: requests go straight into the router.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use http::{HeaderMap, Request, StatusCode, header};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use uuid::Uuid;
+use waxwing_api::auth::AdminTokens;
+use waxwing_api::{ApiSettings, ApiState, AppHandles, router};
+use waxwing_app::Base;
+use waxwing_app::dead_letters::DeadLetters;
+use waxwing_app::deliver::signal;
+use waxwing_app::directory::DirectoryHandle;
+use waxwing_app::ingest::{InboxSignal, Ingest, platform_secret_hash};
+use waxwing_app::send::Send;
+use waxwing_core::ids::IdSource;
+use waxwing_core::secret::Secret;
+use waxwing_core::settings::TenantSettings;
+use waxwing_core::time::{Clock, Timestamp};
+use waxwing_providers::http::{HttpClient, HttpLimits};
+use waxwing_store::domain::crypto::Keyring;
+use waxwing_store::domain::tenants;
+use waxwing_store::testing::TestDb;
+use zeroize::Zeroizing;
+
+/// The platform admin's token in these tests.
+pub const ADMIN: &str = "admin-token-of-the-tests";
+
+struct Steps(AtomicU64);
+
+impl IdSource for Steps {
+    fn next(&self) -> Uuid {
+        let n = self.0.fetch_add(1, Ordering::Relaxed);
+        Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(n))
+    }
+}
+
+impl Clock for Steps {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(1_795_219_200)
+    }
+}
+
+/// The API on a fresh database.
+pub struct Api {
+    db: TestDb,
+    /// The state behind the router.
+    pub state: ApiState,
+    router: Router,
+    /// How often a change of channels was announced.
+    pub channel_changes: Arc<AtomicU64>,
+}
+
+/// The use cases behind the handlers, without workers: what is queued stays queued.
+async fn handles(base: &Base, counter: Arc<AtomicU64>) -> AppHandles {
+    let directory = DirectoryHandle::load(base, platform_secret_hash(base, None))
+        .await
+        .unwrap();
+    let inbox = InboxSignal::default();
+    let (delivery, _) = signal();
+    AppHandles {
+        channels_changed: Arc::new(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }),
+        ingest: Ingest::start(base.clone(), directory.clone(), None, inbox.clone()),
+        send: Send::new(base.clone(), directory, delivery.clone()),
+        dead_letters: DeadLetters::new(base.clone(), delivery, inbox),
+        verify_token: None,
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+    pub text: String,
+}
+
+impl Answer {
+    /// The fields that an error blames, in order.
+    pub fn fields(&self) -> Vec<&str> {
+        let details = self.body["details"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        details
+            .iter()
+            .filter_map(|detail| detail["field"].as_str())
+            .collect()
+    }
+
+    /// Fails unless the status is this one.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self
+    }
+
+    /// Fails unless this is a documented error body that blames these fields.
+    #[track_caller]
+    pub fn expect_error(self, status: u16, fields: &[&str]) -> Self {
+        let answer = self.expect(status);
+        let error = answer.status.canonical_reason().unwrap();
+        assert_eq!(answer.body["error"], error, "{}", answer.text);
+        assert!(
+            answer.body["message"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty()),
+            "{}",
+            answer.text
+        );
+        assert_eq!(answer.fields(), fields, "{}", answer.text);
+        answer
+    }
+}
+
+impl Api {
+    /// With an app secret of the platform.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With settings of the test's own.
+    pub async fn with(change: impl FnOnce(&mut ApiSettings)) -> Self {
+        let db = TestDb::sqlite().await;
+        let steps = Arc::new(Steps(AtomicU64::new(1)));
+        let channel_changes = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&channel_changes);
+        let mut settings = ApiSettings {
+            admin: AdminTokens::new(Some(&Secret::new(ADMIN)), None, true),
+            platform_app_secret: true,
+            graph_url: "http://127.0.0.1:9".into(),
+            graph_version: "v25.0".into(),
+        };
+        change(&mut settings);
+        let base = Base {
+            store: db.store().clone(),
+            keyring: Keyring::new(&Zeroizing::new([3; 32])),
+            clock: Arc::clone(&steps) as Arc<dyn Clock>,
+            ids: steps,
+        };
+        let app = handles(&base, counter).await;
+        let state = ApiState {
+            store: base.store,
+            keyring: base.keyring,
+            clock: base.clock,
+            ids: base.ids,
+            http: HttpClient::new(HttpLimits::default()),
+            settings: Arc::new(settings),
+            app,
+        };
+        let now = state.now();
+        let made = db
+            .store()
+            .write(move |tx| tenants::ensure_default(tx, &TenantSettings::default(), now));
+        made.await.unwrap();
+        Self {
+            db,
+            router: router(state.clone()),
+            state,
+            channel_changes,
+        }
+    }
+
+    /// Sends a request as it is.
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+            text,
+        }
+    }
+
+    /// Calls a route as the platform admin.
+    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {ADMIN}"));
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.send(request.body(body).unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call("POST", path, Some(body)).await
+    }
+
+    /// Registers a tenant with a number; the answer is its id.
+    pub async fn tenant(&self, name: &str, number: &str) -> String {
+        let body = json!({"name": name, "phoneNumberId": number, "accessToken": "EAAtoken"});
+        let answer = self.post("/tenants/register", body).await.expect(201);
+        answer.body["tenant"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The router, for a look at its routes.
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// Closes the database.
+    pub async fn end(self) {
+        self.db.destroy().await;
+    }
+}
