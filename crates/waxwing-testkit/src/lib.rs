@@ -1,0 +1,12 @@
+//! Test equipment: the real server binary against the emulator, over real sockets.
+//!
+//! A [`TestApp`] owns a server process, an emulator and a data directory (or a PostgreSQL schema); dropping it ends the
+//! process. Waiting is always for a condition, with a deadline.
+
+mod app;
+mod http;
+mod webhook;
+
+pub use app::{Engine, TestApp, TestOptions, wait_for};
+pub use http::{Answer, Api};
+pub use webhook::{NUMBER, SECRET, Sender, Tenant, VERIFY_TOKEN, sign, status_body, text_body};
