@@ -3,6 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use waxwing_store::domain::channels::set_status;
+use waxwing_store::domain::tenants::DEFAULT_TENANT;
 
 use crate::support::Api;
 
@@ -155,5 +159,73 @@ async fn a_test_against_a_dead_provider_fails_as_an_answer() {
         answer.text
     );
     assert!(!answer.text.contains("EAAtoken"), "{}", answer.text);
+    api.end().await;
+}
+
+/// A provider of one answer on loopback; the answer is its address.
+async fn provider(body: Value) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let body = body.to_string();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        let read = stream.read(&mut request).await.unwrap();
+        assert!(
+            request[..read].starts_with(b"GET /v25.0/100?"),
+            "the number is in the path"
+        );
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all((head + &body).as_bytes()).await.unwrap();
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn a_broken_channel_that_passes_its_test_is_active_again() {
+    let good = json!({"id": "100", "display_phone_number": "+1 555 0100", "verified_name": "Bank", "quality_rating": "GREEN"});
+    let url = provider(good).await;
+    let api = Api::with(|settings| settings.graph_url = url).await;
+    let made = api.post("/api/channels", body("100")).await.expect(201);
+    let id = made.body["channel"]["id"].as_str().unwrap().to_owned();
+    let channel = id.parse().unwrap();
+    let now = api.state.now();
+    let broken = api
+        .state
+        .store
+        .write(move |tx| set_status(tx, DEFAULT_TENANT, channel, Some("token expired"), now));
+    assert!(broken.await.unwrap());
+    let read = api.get(&format!("/api/channels/{id}")).await.expect(200);
+    assert_eq!(
+        (
+            &read.body["channel"]["status"],
+            &read.body["channel"]["statusReason"]
+        ),
+        (&json!("broken"), &json!("token expired"))
+    );
+
+    let answer = api
+        .call("POST", &format!("/api/channels/{id}/test"), None)
+        .await
+        .expect(200);
+    assert_eq!(
+        (
+            &answer.body["test"]["passed"],
+            &answer.body["test"]["verifiedName"]
+        ),
+        (&json!(true), &json!("Bank")),
+        "{}",
+        answer.text
+    );
+    assert_eq!(
+        (
+            &answer.body["channel"]["status"],
+            &answer.body["channel"]["statusReason"]
+        ),
+        (&json!("active"), &Value::Null)
+    );
     api.end().await;
 }

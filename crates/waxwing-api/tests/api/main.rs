@@ -1,10 +1,13 @@
 //! The API through its router, on a database of its own for each test.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod access;
 mod bodies;
 mod channels;
 mod document;
 mod flows;
+mod layers;
 mod paging;
 mod settings;
 mod support;

@@ -94,86 +94,15 @@ async fn keys_are_made_from_names_and_given_ones_are_kept() {
     api.end().await;
 }
 
-#[tokio::test]
-async fn what_whatsapp_refuses_is_422_with_the_field() {
-    let api = Api::new().await;
-    let with = |path: &str, value: Value| {
-        let mut body = menu();
-        *body.pointer_mut(path).unwrap() = value;
-        body
-    };
-    let button = |n: usize| json!({"id": format!("b{n}"), "title": format!("B{n}")});
-    let list_with = |path: &str, value: Value| {
-        let mut body = list();
-        *body.pointer_mut(path).unwrap() = value;
-        body
-    };
-    let rows: Vec<Value> = (0..11).map(button).collect();
-    let cases: Vec<(Value, &[&str])> = vec![
-        (
-            with(
-                "/buttons",
-                json!([button(1), button(2), button(3), button(4)]),
-            ),
-            &["buttons"],
-        ),
-        (with("/buttons", json!([])), &["buttons"]),
-        (with("/buttons", Value::Null), &["buttons"]),
-        (
-            with("/buttons/0", json!({"title": "x"})),
-            &["buttons[0].id"],
-        ),
-        (
-            with("/buttons/1", json!({"id": "x"})),
-            &["buttons[1].title"],
-        ),
-        (with("/buttons/0/id", json!("")), &["buttons[0].id"]),
-        (
-            with("/buttons/0/title", json!("x".repeat(21))),
-            &["buttons[0].title"],
-        ),
-        (
-            with("/buttons/1/title", json!("Balance")),
-            &["buttons[1].title"],
-        ),
-        (with("/buttons/1/id", json!("balance")), &["buttons[1].id"]),
-        (
-            with("/buttons/0/nextTemplateKey", json!("no key")),
-            &["buttons[0].nextTemplateKey"],
-        ),
-        (
-            with("/buttons/0/nextState", json!("no state")),
-            &["buttons[0].nextState"],
-        ),
-        (with("/kind", json!("interactive")), &["kind"]),
-        (with("/kind", json!("text")), &["buttons", "footer"]),
-        (with("/key", json!("no key")), &["key"]),
-        (with("/name", json!("x".repeat(201))), &["name"]),
-        (with("/body", json!("x".repeat(1025))), &["body"]),
-        (with("/body", json!(" ")), &["body"]),
-        (with("/footer", json!("x".repeat(61))), &["footer"]),
-        (json!({"key": "a", "body": "x"}), &["kind"]),
-        (json!({"key": "a", "kind": "text"}), &["body"]),
-        (
-            json!({"key": "a", "kind": "text", "body": "x".repeat(4097)}),
-            &["body"],
-        ),
-        (json!({"kind": "text", "body": "x"}), &["name"]),
-        (
-            list_with("/sections/0/rows", Value::Array(rows)),
-            &["sections"],
-        ),
-        (
-            list_with("/sections/0/rows/0/title", json!("x".repeat(25))),
-            &["sections[0].rows[0].title"],
-        ),
-        (
-            list_with("/sections/0/rows/0/id", Value::Null),
-            &["sections[0].rows[0].id"],
-        ),
-        (list_with("/button", Value::Null), &["button"]),
-        (list_with("/sections", Value::Null), &["sections"]),
-    ];
+/// A template with one value replaced.
+fn with(mut template: Value, path: &str, value: Value) -> Value {
+    *template.pointer_mut(path).unwrap() = value;
+    template
+}
+
+type Cases<'a> = Vec<(Value, &'a [&'a str])>;
+
+async fn all_are_refused(api: &Api, cases: Cases<'_>) {
     for (body, fields) in cases {
         let shown = body.to_string();
         let answer = api.post("/api/templates", body).await.expect(422);
@@ -181,22 +110,105 @@ async fn what_whatsapp_refuses_is_422_with_the_field() {
     }
     let none = api.get("/api/templates").await.expect(200);
     assert_eq!(none.body["templates"], json!([]));
+}
 
+#[tokio::test]
+async fn buttons_that_whatsapp_refuses_are_422_with_the_field() {
+    let api = Api::new().await;
+    let menu = |path: &str, value: Value| with(menu(), path, value);
+    let button = |n: usize| json!({"id": format!("b{n}"), "title": format!("B{n}")});
+    let four = json!([button(1), button(2), button(3), button(4)]);
+    let cases: Cases<'_> = vec![
+        (menu("/buttons", four), &["buttons"]),
+        (menu("/buttons", json!([])), &["buttons"]),
+        (menu("/buttons", Value::Null), &["buttons"]),
+        (
+            menu("/buttons/0", json!({"title": "x"})),
+            &["buttons[0].id"],
+        ),
+        (
+            menu("/buttons/1", json!({"id": "x"})),
+            &["buttons[1].title"],
+        ),
+        (menu("/buttons/0/id", json!("")), &["buttons[0].id"]),
+        (
+            menu("/buttons/0/title", json!("x".repeat(21))),
+            &["buttons[0].title"],
+        ),
+        (
+            menu("/buttons/1/title", json!("Balance")),
+            &["buttons[1].title"],
+        ),
+        (menu("/buttons/1/id", json!("balance")), &["buttons[1].id"]),
+        (
+            menu("/buttons/0/nextTemplateKey", json!("no key")),
+            &["buttons[0].nextTemplateKey"],
+        ),
+        (
+            menu("/buttons/0/nextState", json!("no state")),
+            &["buttons[0].nextState"],
+        ),
+    ];
+    all_are_refused(&api, cases).await;
+    api.end().await;
+}
+
+#[tokio::test]
+async fn texts_and_lists_that_whatsapp_refuses_are_422_with_the_field() {
+    let api = Api::new().await;
+    let menu = |path: &str, value: Value| with(menu(), path, value);
+    let list = |path: &str, value: Value| with(list(), path, value);
+    let rows: Vec<Value> = (0..11)
+        .map(|n| json!({"id": format!("r{n}"), "title": format!("R{n}")}))
+        .collect();
+    let cases: Cases<'_> = vec![
+        (menu("/kind", json!("interactive")), &["kind"]),
+        (menu("/kind", json!("text")), &["buttons", "footer"]),
+        (menu("/key", json!("no key")), &["key"]),
+        (menu("/name", json!("x".repeat(201))), &["name"]),
+        (menu("/body", json!("x".repeat(1025))), &["body"]),
+        (menu("/body", json!(" ")), &["body"]),
+        (menu("/footer", json!("x".repeat(61))), &["footer"]),
+        (json!({"key": "a", "body": "x"}), &["kind"]),
+        (json!({"key": "a", "kind": "text"}), &["body"]),
+        (
+            json!({"key": "a", "kind": "text", "body": "x".repeat(4097)}),
+            &["body"],
+        ),
+        (json!({"kind": "text", "body": "x"}), &["name"]),
+        (list("/sections/0/rows", Value::Array(rows)), &["sections"]),
+        (
+            list("/sections/0/rows/0/title", json!("x".repeat(25))),
+            &["sections[0].rows[0].title"],
+        ),
+        (
+            list("/sections/0/rows/0/id", Value::Null),
+            &["sections[0].rows[0].id"],
+        ),
+        (list("/button", Value::Null), &["button"]),
+        (list("/sections", Value::Null), &["sections"]),
+    ];
+    all_are_refused(&api, cases).await;
+    api.end().await;
+}
+
+#[tokio::test]
+async fn a_replacement_is_checked_like_a_new_one() {
+    let api = Api::new().await;
     api.post("/api/templates", menu()).await.expect(201);
-    api.call(
-        "PUT",
-        "/api/templates/menu",
-        Some(with("/key", json!("other"))),
-    )
-    .await
-    .expect_error(422, &["key"]);
-    api.call(
-        "PUT",
-        "/api/templates/menu",
-        Some(with("/buttons", json!([]))),
-    )
-    .await
-    .expect_error(422, &["buttons"]);
+    for (path, value, fields) in [
+        ("/key", json!("other"), ["key"]),
+        ("/buttons", json!([]), ["buttons"]),
+    ] {
+        let body = with(menu(), path, value);
+        api.call("PUT", "/api/templates/menu", Some(body))
+            .await
+            .expect_error(422, &fields);
+    }
+    assert_eq!(
+        api.get("/api/templates/menu").await.expect(200).body["template"]["version"],
+        1
+    );
     api.end().await;
 }
 
