@@ -17,7 +17,8 @@ use waxwing_store::domain::channels::{
 };
 use waxwing_store::domain::tenants::{self, DEFAULT_TENANT, TenantRecord};
 
-use super::channels::{ChannelView, number_is_used, secret_warning};
+use super::channels::form::ChannelView;
+use super::channels::{number_is_used, secret_warning};
 use super::settings::SettingsView;
 use crate::answer::{Success, Warning};
 use crate::auth::{PlatformAdmin, TenantScope};
