@@ -27,8 +27,6 @@ pub struct Message {
     pub body: Option<String>,
     /// Where it stands.
     pub status: String,
-    /// How often it was tried.
-    pub attempts: i64,
     /// The provider's id.
     pub provider_message_id: Option<String>,
     /// The caller's key.
@@ -53,8 +51,6 @@ pub struct Message {
 pub struct MessageError {
     /// What it means.
     pub class: String,
-    /// The provider's code.
-    pub code: Option<String>,
     /// In words.
     pub message: String,
 }

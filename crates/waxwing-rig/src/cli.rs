@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::bench::Measure;
+use crate::chaos::syscalls::Scenario;
 use crate::server::Engine;
-use crate::{Outcome, Verdict, chaos, say, stats};
+use crate::{Outcome, Verdict, bench, chaos, say, stats};
 
 /// Measures a running Waxwing and breaks it on purpose.
 #[derive(Debug, Parser)]
@@ -17,6 +19,35 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measures and prints one table.
+    Bench {
+        #[command(flatten)]
+        target: Target,
+        /// Only these.
+        #[arg(long, value_enum)]
+        only: Vec<Measure>,
+        /// Runs of each measurement.
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+        /// Print JSON instead of the table.
+        #[arg(long)]
+        json: bool,
+        /// Webhooks of one run.
+        #[arg(long, default_value_t = 100_000)]
+        webhooks: usize,
+        /// Users who write at once when replies are counted.
+        #[arg(long, default_value_t = 256)]
+        outstanding: usize,
+        /// Seconds that replies are counted.
+        #[arg(long, default_value_t = 12)]
+        seconds: usize,
+        /// Sends to drain.
+        #[arg(long, default_value_t = 10_000)]
+        sends: u64,
+        /// Tenants that the drained sends belong to.
+        #[arg(long, default_value_t = 1)]
+        drain_tenants: usize,
+    },
     /// Breaks a running server and counts what was lost or doubled.
     #[command(subcommand)]
     Chaos(Chaos),
@@ -90,6 +121,56 @@ enum Chaos {
         #[arg(long, default_value_t = 5)]
         tenants: usize,
     },
+    /// Kills the server at each of its system calls while it handles one request (needs strace).
+    Syscalls {
+        #[command(flatten)]
+        target: Target,
+        /// The request; all when not given.
+        #[arg(long, value_enum)]
+        scenario: Vec<Scenario>,
+        /// The first call to die at.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+    },
+    /// Many people write to many tenants at once.
+    Isolation {
+        #[command(flatten)]
+        target: Target,
+        /// People who write at once.
+        #[arg(long, default_value_t = 256)]
+        senders: usize,
+        /// Tenants.
+        #[arg(long, default_value_t = 1_000)]
+        tenants: usize,
+        /// People of each tenant.
+        #[arg(long, default_value_t = 4)]
+        people: u64,
+        /// The seed of the run; a random one is printed.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Everything that a provider can do wrong, and what it must lead to.
+    Faults {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// The disk is full; a flush fails (the first needs root, the second strace).
+    Disk {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// PostgreSQL goes away and comes back.
+    Dbdown {
+        #[command(flatten)]
+        target: Target,
+        /// The seed of the run; a random one is printed.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+}
+
+fn seed(given: Option<u64>) -> u64 {
+    given.unwrap_or_else(|| stats::now_micros() % 1_000_000)
 }
 
 /// Reads the command line and runs.
@@ -98,6 +179,28 @@ enum Chaos {
 /// When it cannot be run.
 pub fn run() -> Outcome<Verdict> {
     match Cli::parse().command {
+        Command::Bench {
+            target,
+            only,
+            runs,
+            json,
+            webhooks,
+            outstanding,
+            seconds,
+            sends,
+            drain_tenants,
+        } => bench::run(&bench::Plan {
+            engines: target.engines()?,
+            program: target.server,
+            only,
+            runs: runs.max(1),
+            json,
+            webhooks,
+            outstanding,
+            seconds: seconds.max(2),
+            sends,
+            drain_tenants: drain_tenants.max(1),
+        }),
         Command::Chaos(kind) => run_chaos(kind),
     }
 }
@@ -107,18 +210,59 @@ fn run_chaos(kind: Chaos) -> Outcome<Verdict> {
         Chaos::Kill {
             target,
             kills,
-            seed,
+            seed: given,
             people,
             tenants,
         } => {
-            let seed = seed.unwrap_or_else(|| stats::now_micros() % 1_000_000);
             let plan = chaos::kill::Plan {
                 kills,
-                seed,
+                seed: seed(given),
                 people,
                 tenants,
             };
             target.each(|engine| chaos::kill::run(&target.server, engine, &plan))
+        }
+        Chaos::Syscalls {
+            target,
+            scenario,
+            from,
+        } => {
+            let all = Scenario::value_variants();
+            let chosen = if scenario.is_empty() { all } else { &scenario };
+            target.each(|engine| {
+                let mut verdict = Verdict::Skipped;
+                for scenario in chosen {
+                    let one = chaos::syscalls::run(&target.server, engine, *scenario, from)?;
+                    verdict = verdict.and(one);
+                }
+                Ok(verdict)
+            })
+        }
+        Chaos::Isolation {
+            target,
+            senders,
+            tenants,
+            people,
+            seed: given,
+        } => {
+            let plan = chaos::isolation::Plan {
+                tenants,
+                senders,
+                people,
+                seed: seed(given),
+            };
+            target.each(|engine| chaos::isolation::run(&target.server, engine, plan))
+        }
+        Chaos::Faults { target } => {
+            target.each(|engine| chaos::faults::run(&target.server, engine))
+        }
+        Chaos::Disk { target } => target.each(|engine| chaos::disk::run(&target.server, engine)),
+        Chaos::Dbdown {
+            target,
+            seed: given,
+        } => {
+            let seed = seed(given);
+            target.each(|engine| chaos::dbdown::run(&target.server, engine, seed))
         }
     }
 }

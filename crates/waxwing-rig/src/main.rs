@@ -4,11 +4,13 @@
 //! Exit status: 0 when every promise held, 1 when one was broken, 2 when it could not run.
 
 mod api;
+mod bench;
 mod chaos;
 mod cli;
 mod emu;
 mod http;
 mod meta;
+mod proxy;
 mod say;
 mod server;
 mod stats;

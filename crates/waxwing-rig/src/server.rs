@@ -108,12 +108,6 @@ impl Site {
         self.data = data.to_owned();
     }
 
-    /// Where the data of the server is.
-    #[must_use]
-    pub fn data(&self) -> &Path {
-        &self.data
-    }
-
     /// A directory for whatever the run needs besides.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -265,12 +259,6 @@ impl Server {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    /// When it was started.
-    #[must_use]
-    pub const fn started(&self) -> Instant {
-        self.started
     }
 
     /// What the server says of itself, once it is ready.

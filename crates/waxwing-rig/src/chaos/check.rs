@@ -297,6 +297,12 @@ fn accepted_as(record: &SendRecord, row: &Message, what: &str, broken: &mut Vec<
     if row.to.as_deref() != Some(to.as_str()) || row.body.as_deref() != Some(&*record.body) {
         broken.push(format!("{what} went to somebody else than {} says", row.id));
     }
+    if row.may_be_duplicate {
+        broken.push(format!(
+            "{what}: {} was sent once more, although its tenant lets unknown outcomes be held",
+            row.id
+        ));
+    }
     let told = record.statuses.iter().map(|status| height(status)).max();
     let least = told.unwrap_or(SENT).max(SENT);
     if height(&row.status) < least {
@@ -315,7 +321,10 @@ fn accepted_as(record: &SendRecord, row: &Message, what: &str, broken: &mut Vec<
 
 /// A message that the provider did not accept says why.
 fn not_accepted(row: &Message, findings: &mut Findings) {
-    let explained = row.error.is_some();
+    let explained = row
+        .error
+        .as_ref()
+        .is_some_and(|error| !error.class.is_empty() && !error.message.is_empty());
     match row.status.as_str() {
         "sending" if row.outcome_unknown && explained => findings.unknown += 1,
         "failed" if explained => findings.failed += 1,

@@ -23,7 +23,6 @@ fn message(id: &str, direction: &str, body: &str) -> Message {
         direction: direction.into(),
         body: Some(body.into()),
         status: "received".into(),
-        attempts: 0,
         provider_message_id: None,
         idempotency_key: None,
         to: None,
@@ -171,6 +170,9 @@ fn a_status_that_went_back_is_found() {
     finds("the provider told", |facts| {
         facts.messages[0][1].status = "delivered".into()
     });
+    finds("sent once more", |facts| {
+        facts.messages[0][0].may_be_duplicate = true
+    });
     finds("unknown outcome after its status", |facts| {
         facts.messages[0][1].outcome_unknown = true
     });
@@ -225,7 +227,6 @@ fn what_is_not_accepted_must_say_why() {
         row.provider_message_id = None;
         row.error = error.then(|| MessageError {
             class: "unknown".into(),
-            code: None,
             message: "no answer".into(),
         });
         judge(&facts)

@@ -2,8 +2,14 @@
 
 pub mod book;
 pub mod check;
+pub mod dbdown;
+pub mod disk;
+pub mod faults;
+pub mod isolation;
 pub mod kill;
+pub mod scene;
 pub mod settle;
+pub mod syscalls;
 pub mod traffic;
 
 use crate::{Verdict, say};

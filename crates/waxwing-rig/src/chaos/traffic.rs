@@ -264,7 +264,7 @@ impl Traffic {
     }
 
     /// Calls until there is an answer.
-    async fn call(&self, number: usize, place: usize, body: &Value, mut dice: Dice) {
+    pub async fn call(&self, number: usize, place: usize, body: &Value, mut dice: Dice) {
         let answer = self.until_answered(number, body, &mut dice).await;
         let (status, body) = answer;
         let id = match status {
