@@ -9,6 +9,7 @@ pub mod dead_letters;
 pub mod docs;
 pub mod events;
 pub mod flows;
+pub mod health;
 pub mod messages;
 pub mod settings;
 pub mod templates;
@@ -48,7 +49,7 @@ fn platform() -> OpenApiRouter<ApiState> {
 
 /// Routes with whole paths.
 fn plain() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().merge(docs::routes())
+    OpenApiRouter::new().merge(docs::routes()).merge(health::routes())
 }
 
 /// Routes that providers call, with whole paths. They authenticate and limit each request themselves.

@@ -7,6 +7,7 @@ pub mod crypto;
 pub mod dead_letters;
 pub mod flows;
 pub mod inbox;
+pub mod keys;
 pub mod marks;
 pub mod messages;
 pub mod nodes;
@@ -45,6 +46,11 @@ pub const MODULES: &[Module] = &[
         name: "inbox",
         statements: inbox::STATEMENTS,
         inserts: inbox::INSERTS,
+    },
+    Module {
+        name: "keys",
+        statements: keys::STATEMENTS,
+        inserts: &[],
     },
     Module {
         name: "marks",

@@ -1,0 +1,4 @@
+//! The commands that do one thing and end.
+
+pub mod config;
+pub mod migrate;

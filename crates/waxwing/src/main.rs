@@ -1,0 +1,97 @@
+//! Waxwing: a self-hosted, multi-tenant WhatsApp Business platform in one binary.
+//!
+//! This crate reads the settings, wires the parts together ([`serve`]) and holds the command line ([`cli`]).
+
+mod cli;
+mod commands;
+mod data_dir;
+mod failure;
+mod http;
+mod limits;
+mod logs;
+mod master_key;
+mod metrics;
+mod own_number;
+mod serve;
+mod settings;
+mod signals;
+mod terminal;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use self::cli::{Cli, Command};
+use self::failure::Failure;
+use self::serve::{Role, Server};
+use self::settings::Settings;
+use self::signals::Signals;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            terminal::complain(&failure.text);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Config { example: true } => {
+            terminal::say(settings::example().trim_end());
+            Ok(())
+        }
+        Command::Config { example: false } => commands::config::run(),
+        Command::Serve { role, ready_file } => {
+            let settings = load()?;
+            logs::start(&settings.log_filter, settings.log_json);
+            limits::raise_files();
+            block_on(serve(&settings, role, ready_file.as_deref()))
+        }
+        Command::Migrate { way } => {
+            let settings = load()?;
+            quiet();
+            block_on(commands::migrate::run(&settings, &way))
+        }
+    }
+}
+
+fn load() -> Result<Settings, Failure> {
+    Settings::load()
+        .map(|(settings, _)| settings)
+        .map_err(|problems| Failure::settings(&problems))
+}
+
+/// Commands speak by themselves; only what went wrong below them is logged.
+fn quiet() {
+    logs::start("warn", false);
+}
+
+/// Runs to the end on threads for all cores, at least two.
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.max(2))
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("threads cannot be started: {error}")))?
+        .block_on(work)
+}
+
+async fn serve(settings: &Settings, role: Role, ready_file: Option<&Path>) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
+    let server = tokio::select! {
+        server = Server::start(settings, role) => server?,
+        () = signals.next() => return Ok(()),
+    };
+    if let Some(path) = ready_file {
+        server.write_ready_file(path)?;
+    }
+    signals.next().await;
+    signals.or_at_once(server.stop()).await;
+    Ok(())
+}

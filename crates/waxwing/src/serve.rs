@@ -1,0 +1,460 @@
+//! The server: everything wired together, started in order and ended in order.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::{Extension, Router};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use waxwing_api::auth::AdminTokens;
+use waxwing_api::routes::health::{self, WorkerState, Workers};
+use waxwing_api::{ApiSettings, ApiState, AppHandles};
+use waxwing_app::converse::ConverseOptions;
+use waxwing_app::dead_letters::DeadLetters;
+use waxwing_app::deliver::{DeliverOptions, DeliveryInbox, DeliverySignal, GraphApi};
+use waxwing_app::directory::DirectoryHandle;
+use waxwing_app::ingest::{self, InboxSignal, Ingest};
+use waxwing_app::runtime::{SystemClock, SystemIds};
+use waxwing_app::send::Send;
+use waxwing_app::upkeep::UpkeepOptions;
+use waxwing_app::{Base, converse, deliver, upkeep};
+use waxwing_core::ids::NodeId;
+use waxwing_providers::http::{HttpClient, HttpLimits};
+use waxwing_store::domain::queue;
+use waxwing_store::{DatabaseUrl, Engine, Store, StoreConfig};
+
+use crate::data_dir::{self, DataDir};
+use crate::failure::Failure;
+use crate::http::Listener;
+use crate::master_key::MasterKey;
+use crate::settings::Settings;
+use crate::{limits, metrics, own_number};
+
+/// How long workers may take to end.
+const DRAIN_MAX: Duration = Duration::from_secs(26);
+/// How long the rest of the end may take.
+const LEAVE_MAX: Duration = Duration::from_secs(3);
+/// Whoever asks for metrics is few.
+const METRICS_CONNECTIONS_MAX: usize = 64;
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Everything.
+    All,
+    /// Takes in webhooks and serves the API; others do the work.
+    Web,
+    /// Does the work; serves only its health and metrics.
+    Worker,
+}
+
+impl Role {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Web => "web",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+/// A running server.
+pub struct Server {
+    /// Where the API is.
+    pub api_url: String,
+    /// Where the metrics are.
+    pub metrics_url: String,
+    base: Base,
+    node: NodeId,
+    stop: watch::Sender<bool>,
+    leave: watch::Sender<bool>,
+    /// Listeners and workers.
+    tasks: JoinSet<()>,
+    upkeep: JoinHandle<()>,
+    /// Given back last.
+    data: DataDir,
+}
+
+impl Server {
+    /// Starts everything. When this returns, requests are answered.
+    ///
+    /// # Errors
+    /// What is in the way, and what to do about it.
+    pub async fn start(settings: &Settings, role: Role) -> Result<Self, Failure> {
+        if role != Role::All && settings.database.engine() == Engine::Sqlite {
+            return Err(Failure::setting(format!(
+                "--role {} needs PostgreSQL: the embedded database belongs to one process, which has to do everything; set DATABASE_URL=postgres://… or leave --role out",
+                role.word()
+            )));
+        }
+        let data = DataDir::take(&settings.data_dir)?;
+        let api = listen(settings, settings.port, "PORT").await?;
+        let metrics_listener = listen(settings, settings.metrics_port, "METRICS_PORT").await?;
+        let recorder = metrics::start();
+
+        let master = MasterKey::find(settings)?;
+        let store = open_store(settings).await?;
+        let base = Base {
+            store: store.clone(),
+            keyring: master.keyring(),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(SystemIds::new()),
+        };
+        prepare(settings, &base, &master).await?;
+        let name = match &settings.node_name {
+            Some(name) => name.clone(),
+            None => data.node_name(store.engine())?,
+        };
+        let node = NodeId::new(&*base.ids);
+        let unclean = upkeep::register(&base, node, &name, role.word()).await?;
+        if unclean {
+            tracing::warn!(
+                "the process before this one did not end in order; it is taken over from"
+            );
+        }
+
+        let platform = ingest::platform_secret_hash(&base, settings.meta.app_secret.as_ref());
+        let directory = DirectoryHandle::load(&base, platform).await?;
+        let (delivery, delivery_inbox) = deliver::signal();
+        let (stop, stopped) = watch::channel(false);
+        let (leave, left) = watch::channel(false);
+        let wiring = Wiring {
+            settings,
+            base: base.clone(),
+            directory,
+            inbox: InboxSignal::default(),
+            delivery,
+            client: HttpClient::new(HttpLimits::default()),
+            node,
+            unclean,
+            stop: stopped.clone(),
+        };
+
+        let mut tasks = JoinSet::new();
+        let workers = wiring.start_workers(role, delivery_inbox, &mut tasks);
+        let upkeep = tokio::spawn(upkeep::run(wiring.upkeep(name, role, left)));
+        let state = wiring.api_state(&master);
+        let router = match role {
+            Role::All | Role::Web => waxwing_api::router(state),
+            Role::Worker => health::router(state),
+        };
+        let router = router.layer(Extension(workers));
+        let server = Self {
+            api_url: api.url(),
+            metrics_url: metrics_listener.url(),
+            base,
+            node,
+            stop,
+            leave,
+            tasks,
+            upkeep,
+            data,
+        };
+        Ok(server.serve(api, router, metrics_listener, recorder, stopped))
+    }
+
+    fn serve(
+        mut self,
+        api: Listener,
+        router: Router,
+        metrics_listener: Listener,
+        recorder: metrics_exporter_prometheus::PrometheusHandle,
+        stopped: watch::Receiver<bool>,
+    ) -> Self {
+        tracing::info!(api = %self.api_url, metrics = %self.metrics_url, "listening");
+        self.tasks
+            .spawn(api.serve(router, limits::connections_max(), stopped.clone()));
+        let shown = recorder.clone();
+        let metrics_router = Router::new().route(
+            "/metrics",
+            axum::routing::get(move || async move { shown.render() }),
+        );
+        self.tasks.spawn(metrics_listener.serve(
+            metrics_router,
+            METRICS_CONNECTIONS_MAX,
+            stopped.clone(),
+        ));
+        let mut stopped = stopped;
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = metrics::upkeep(recorder) => {}
+                _ = stopped.changed() => {}
+            }
+        });
+        self
+    }
+
+    /// Writes where the server is into a file, whole or not at all.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_ready_file(&self, path: &Path) -> Result<(), Failure> {
+        let ready = serde_json::json!({
+            "api": self.api_url,
+            "metrics": self.metrics_url,
+            "pid": std::process::id(),
+        });
+        data_dir::write_private(path, ready.to_string().as_bytes())
+    }
+
+    /// Ends in order: no new requests, those inside end, workers finish what they hold, this process takes its leave,
+    /// the database is closed.
+    pub async fn stop(mut self) {
+        tracing::info!("ending: no new requests, finishing what is in hand");
+        self.stop.send_replace(true);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let drained = tokio::time::timeout(DRAIN_MAX, all).await.is_ok();
+        if drained && self.settle_own().await {
+            self.leave.send_replace(true);
+            if tokio::time::timeout(LEAVE_MAX, &mut self.upkeep)
+                .await
+                .is_err()
+            {
+                tracing::warn!(
+                    "this process could not take its leave in time; its work is taken over after a while"
+                );
+            }
+        } else {
+            // The next process finds what this one held by its registration.
+            tracing::warn!("not everything ended in time; the next process takes over");
+        }
+        self.upkeep.abort();
+        if tokio::time::timeout(LEAVE_MAX, self.base.store.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the database did not close in time");
+        }
+        drop(self.data);
+        tracing::info!("ended");
+    }
+
+    /// Sends whose provider did not answer until the end have an unknown outcome. They are marked now, since nobody
+    /// will look for the claims of a process that took its leave.
+    async fn settle_own(&self) -> bool {
+        let (node, now) = (self.node, self.base.clock.now());
+        let settle = self
+            .base
+            .store
+            .write(move |tx| queue::recover(tx, node, now));
+        match tokio::time::timeout(LEAVE_MAX, settle).await {
+            Ok(Ok(unknown)) => {
+                if !unknown.is_empty() {
+                    tracing::warn!(
+                        messages = unknown.len(),
+                        "providers did not answer in time; outcomes are unknown"
+                    );
+                }
+                true
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "what was in flight could not be settled");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+/// How the store of these settings is opened: a failed flush ends the process.
+pub fn store_config(settings: &Settings) -> StoreConfig {
+    let mut config = StoreConfig::new(settings.database.clone());
+    config.schema.clone_from(&settings.schema);
+    config
+}
+
+/// Opens the store of these settings.
+///
+/// # Errors
+/// When the file cannot be opened or the connection string cannot be used.
+pub async fn open_store(settings: &Settings) -> Result<Store, Failure> {
+    if let DatabaseUrl::Sqlite(path) = &settings.database
+        && let Some(parent) = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        data_dir::create(parent)?;
+    }
+    Ok(Store::open(store_config(settings)).await?)
+}
+
+async fn listen(settings: &Settings, port: u16, name: &str) -> Result<Listener, Failure> {
+    let address = SocketAddr::new(settings.bind, port);
+    Listener::bind(address).await.map_err(|error| {
+        let advice = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                format!("stop the program that has it, or set {name} to another port")
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                "set BIND to an address of this machine".to_owned()
+            }
+            _ => format!("set {name} and BIND to something that may be used"),
+        };
+        Failure::new(format!(
+            "{address} cannot be listened on ({error}): {advice}"
+        ))
+    })
+}
+
+/// Schema, key, default tenant and its number.
+async fn prepare(settings: &Settings, base: &Base, master: &MasterKey) -> Result<(), Failure> {
+    if settings.migrate {
+        for step in base.store.migrate_up().await? {
+            tracing::info!(step = step.name, "the schema was brought up to date");
+        }
+    } else {
+        base.store.check_schema().await?;
+    }
+    master.settle(&base.store, &base.keyring).await?;
+    own_number::ensure(settings, base).await
+}
+
+/// What the parts of the server are made of.
+struct Wiring<'a> {
+    settings: &'a Settings,
+    base: Base,
+    directory: DirectoryHandle,
+    inbox: InboxSignal,
+    delivery: DeliverySignal,
+    client: HttpClient,
+    node: NodeId,
+    unclean: bool,
+    stop: watch::Receiver<bool>,
+}
+
+impl Wiring<'_> {
+    fn start_workers(
+        &self,
+        role: Role,
+        delivery_inbox: DeliveryInbox,
+        tasks: &mut JoinSet<()>,
+    ) -> Workers {
+        let mut running = Vec::new();
+        if role != Role::Web {
+            let converse = converse::run(ConverseOptions {
+                base: self.base.clone(),
+                directory: self.directory.clone(),
+                inbox: self.inbox.clone(),
+                delivery: self.delivery.clone(),
+                node: self.node,
+                unclean: self.unclean,
+                stop: self.stop.clone(),
+            });
+            let deliver = deliver::run(DeliverOptions {
+                base: self.base.clone(),
+                directory: self.directory.clone(),
+                client: self.client.clone(),
+                graph: self.graph(),
+                inbox: delivery_inbox,
+                node: self.node,
+                stop: self.stop.clone(),
+            });
+            running.push(supervise("converse", converse, self.stop.clone(), tasks));
+            running.push(supervise("deliver", deliver, self.stop.clone(), tasks));
+        }
+        Workers(Arc::new(move || {
+            let state = |(name, ok): &(&'static str, Arc<AtomicBool>)| WorkerState {
+                name,
+                ok: ok.load(Ordering::Relaxed),
+            };
+            running.iter().map(state).collect()
+        }))
+    }
+
+    fn upkeep(&self, name: String, role: Role, stop: watch::Receiver<bool>) -> UpkeepOptions {
+        UpkeepOptions {
+            base: self.base.clone(),
+            directory: self.directory.clone(),
+            delivery: self.delivery.clone(),
+            node: self.node,
+            name,
+            role: role.word(),
+            unknown_wait: self.settings.unknown_wait,
+            retention_days: self.settings.retention_days,
+            stop,
+        }
+    }
+
+    fn graph(&self) -> GraphApi {
+        let meta = &self.settings.meta;
+        GraphApi {
+            url: meta.graph_url.clone(),
+            version: meta.api_version.clone(),
+        }
+    }
+
+    fn api_state(&self, master: &MasterKey) -> ApiState {
+        let (base, settings) = (self.base.clone(), self.settings);
+        let secret = settings.meta.app_secret.clone();
+        let admin = AdminTokens::new(
+            settings.admin_token.as_ref(),
+            Some(&master.text),
+            settings.production,
+        );
+        ApiState {
+            store: base.store.clone(),
+            keyring: base.keyring.clone(),
+            clock: Arc::clone(&base.clock),
+            ids: Arc::clone(&base.ids),
+            http: self.client.clone(),
+            settings: Arc::new(ApiSettings {
+                admin,
+                platform_app_secret: secret.is_some(),
+                graph_url: settings.meta.graph_url.clone(),
+                graph_version: settings.meta.api_version.clone(),
+            }),
+            app: AppHandles {
+                channels_changed: refresher(&base, &self.directory),
+                ingest: Ingest::start(
+                    base.clone(),
+                    self.directory.clone(),
+                    secret,
+                    self.inbox.clone(),
+                ),
+                send: Send::new(base.clone(), self.directory.clone(), self.delivery.clone()),
+                dead_letters: DeadLetters::new(base, self.delivery.clone(), self.inbox.clone()),
+                verify_token: settings.meta.verify_token.clone(),
+            },
+        }
+    }
+}
+
+/// Reads the channels again soon.
+fn refresher(base: &Base, directory: &DirectoryHandle) -> Arc<dyn Fn() + std::marker::Send + Sync> {
+    let (base, directory) = (base.clone(), directory.clone());
+    Arc::new(move || {
+        let (base, directory) = (base.clone(), directory.clone());
+        tokio::spawn(async move {
+            if let Err(error) = directory.refresh(&base).await {
+                tracing::warn!(%error, "the channels could not be read again; that is tried every second");
+            }
+        });
+    })
+}
+
+/// Runs a worker. A process whose worker ended before its time is of no use, and only its successor knows how to deal
+/// with what was in hand: it ends at once, without taking its leave.
+fn supervise(
+    name: &'static str,
+    work: impl Future<Output = ()> + std::marker::Send + 'static,
+    stop: watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) -> (&'static str, Arc<AtomicBool>) {
+    let running = Arc::new(AtomicBool::new(true));
+    let seen = Arc::clone(&running);
+    tasks.spawn(async move {
+        let ended = tokio::spawn(work).await;
+        seen.store(false, Ordering::Relaxed);
+        if ended.is_err() || !*stop.borrow() {
+            tracing::error!(
+                worker = name,
+                "a worker ended before its time; the process ends and has to be started again"
+            );
+            std::process::exit(1);
+        }
+    });
+    (name, running)
+}

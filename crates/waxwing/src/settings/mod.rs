@@ -1,0 +1,217 @@
+//! Settings: from the environment, `.env` and `waxwing.toml`, in this order; each known by name and checked by form.
+
+mod dotenv;
+mod read;
+mod show;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use waxwing_core::secret::Secret;
+use waxwing_store::DatabaseUrl;
+
+pub use self::read::{Source, Sources, Values};
+pub use self::show::{example, table};
+pub use self::spec::{key, switch};
+
+/// The name of the embedded database in the data directory.
+const DATABASE_FILE: &str = "waxwing.db";
+/// Tokens of a production server are at least this long.
+const TOKEN_MIN: usize = 16;
+
+/// The settings in force.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether `APP_ENV` says production.
+    pub production: bool,
+    /// Where the API listens.
+    pub port: u16,
+    /// Where the metrics are served.
+    pub metrics_port: u16,
+    /// The address of both.
+    pub bind: IpAddr,
+    /// Where the outside world reaches the server, without a slash at the end.
+    pub public_url: Option<String>,
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The database.
+    pub database: DatabaseUrl,
+    /// PostgreSQL: the schema.
+    pub schema: Option<String>,
+    /// Whether the schema is brought up to date at start.
+    pub migrate: bool,
+    /// The master key as it was written; `None`: the one of the data directory.
+    pub master_key: Option<Secret>,
+    /// The platform admin's token.
+    pub admin_token: Option<Secret>,
+    /// The name of the process.
+    pub node_name: Option<String>,
+    /// What is logged.
+    pub log_filter: String,
+    /// Whether log lines are JSON.
+    pub log_json: bool,
+    /// What Meta needs.
+    pub meta: MetaSettings,
+    /// How long messages are kept, in days.
+    pub retention_days: u32,
+    /// The default tenant's session, when somebody set it.
+    pub session_seconds: Option<u32>,
+    /// The default tenant's country, when somebody set it.
+    pub default_country: Option<String>,
+    /// How long an unknown outcome waits for a status.
+    pub unknown_wait: Duration,
+}
+
+/// Settings about Meta.
+#[derive(Debug, Clone)]
+pub struct MetaSettings {
+    /// Signs the webhooks of channels without a secret of their own.
+    pub app_secret: Option<Secret>,
+    /// The token of the handshake.
+    pub verify_token: Option<Secret>,
+    /// The Graph API, without a slash at the end.
+    pub graph_url: String,
+    /// Its version.
+    pub api_version: String,
+    /// The number of the default tenant.
+    pub channel: Option<EnvChannel>,
+}
+
+/// A number that is described by the settings.
+#[derive(Debug, Clone)]
+pub struct EnvChannel {
+    /// Sends.
+    pub access_token: Secret,
+    /// The number's id.
+    pub phone_number_id: String,
+    /// Its account.
+    pub business_account_id: Option<String>,
+}
+
+impl Settings {
+    /// The settings of this process, with the values that they come from.
+    ///
+    /// # Errors
+    /// All that is wrong, each in a sentence.
+    pub fn load() -> Result<(Self, Values), Vec<String>> {
+        let values = Sources::of_process(Path::new("."))?.read()?;
+        Self::from_values(&values).map(|settings| (settings, values))
+    }
+
+    /// The settings that values mean.
+    ///
+    /// # Errors
+    /// What does not fit together, each in a sentence.
+    pub fn from_values(values: &Values) -> Result<Self, Vec<String>> {
+        let text = |name: &str| values.get(name).map(str::to_owned);
+        let secret = |name: &str| values.get(name).map(Secret::new);
+        let number = |name: &str| {
+            values
+                .get(name)
+                .and_then(|text| text.parse::<u32>().ok())
+                .unwrap_or_default()
+        };
+        let port = |name: &str| {
+            values
+                .get(name)
+                .and_then(|text| text.parse::<u16>().ok())
+                .unwrap_or_default()
+        };
+        let url = |name: &str| {
+            values
+                .get(name)
+                .map(|url| url.trim_end_matches('/').to_owned())
+        };
+
+        let production = values.get("APP_ENV") == Some("production");
+        let data_dir = PathBuf::from(text("DATA_DIR").unwrap_or_default());
+        let bind = match values.get("BIND").and_then(|text| text.parse().ok()) {
+            Some(address) => address,
+            None if production => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
+        let database = values
+            .get("DATABASE_URL")
+            .and_then(|url| DatabaseUrl::parse(url).ok());
+        let problems = problems(values, production);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self {
+            production,
+            port: port("PORT"),
+            metrics_port: port("METRICS_PORT"),
+            bind,
+            public_url: url("PUBLIC_URL"),
+            database: database.unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join(DATABASE_FILE))),
+            data_dir,
+            schema: text("DATABASE_SCHEMA"),
+            migrate: values
+                .get("DATABASE_MIGRATE")
+                .and_then(switch)
+                .unwrap_or(true),
+            master_key: secret("MASTER_KEY"),
+            admin_token: secret("ADMIN_TOKEN"),
+            node_name: text("NODE_NAME"),
+            log_filter: text("LOG_LEVEL").unwrap_or_default(),
+            log_json: values
+                .get("LOG_FORMAT")
+                .map_or(production, |format| format == "json"),
+            meta: MetaSettings {
+                app_secret: secret("APP_SECRET"),
+                verify_token: secret("VERIFY_TOKEN"),
+                graph_url: url("META_GRAPH_URL").unwrap_or_default(),
+                api_version: text("WHATSAPP_API_VERSION").unwrap_or_default(),
+                channel: secret("WHATSAPP_ACCESS_TOKEN")
+                    .zip(text("WHATSAPP_PHONE_NUMBER_ID"))
+                    .map(|(access_token, phone_number_id)| EnvChannel {
+                        access_token,
+                        phone_number_id,
+                        business_account_id: text("WHATSAPP_BUSINESS_ACCOUNT_ID"),
+                    }),
+            },
+            retention_days: number("WHATSAPP_MESSAGE_RETENTION_DAYS"),
+            session_seconds: values
+                .is_given("SESSION_TTL_SECONDS")
+                .then(|| number("SESSION_TTL_SECONDS")),
+            default_country: text("DEFAULT_COUNTRY").map(|country| country.to_ascii_uppercase()),
+            unknown_wait: Duration::from_secs(u64::from(number("UNKNOWN_OUTCOME_SECONDS"))),
+        })
+    }
+}
+
+/// What each value alone cannot tell.
+fn problems(values: &Values, production: bool) -> Vec<String> {
+    let mut problems = Vec::new();
+    let given = |name| values.is_given(name);
+    if production {
+        if !given("MASTER_KEY") {
+            problems.push("MASTER_KEY is missing: production does not start without a key of its own; make one with `openssl rand -hex 32`, keep it safe, set it as MASTER_KEY".to_owned());
+        }
+        match values.get("ADMIN_TOKEN") {
+            None => problems.push("ADMIN_TOKEN is missing: production does not start without one; make one with `openssl rand -hex 32`".to_owned()),
+            Some(token) if token.len() < TOKEN_MIN => {
+                problems.push(format!("ADMIN_TOKEN is too short for production: at least {TOKEN_MIN} characters, such as `openssl rand -hex 32` gives"));
+            }
+            Some(token) if Some(token) == values.get("MASTER_KEY") => {
+                problems.push("ADMIN_TOKEN is the MASTER_KEY: the key that seals the data is no credential; make another token".to_owned());
+            }
+            Some(_) => {}
+        }
+    }
+    for (one, other) in [
+        ("WHATSAPP_ACCESS_TOKEN", "WHATSAPP_PHONE_NUMBER_ID"),
+        ("WHATSAPP_PHONE_NUMBER_ID", "WHATSAPP_ACCESS_TOKEN"),
+        ("WHATSAPP_BUSINESS_ACCOUNT_ID", "WHATSAPP_PHONE_NUMBER_ID"),
+        ("WHATSAPP_PHONE_NUMBER_ID", "APP_SECRET"),
+    ] {
+        if given(one) && !given(other) {
+            problems.push(format!("{one} is set, but {other} is not: a number needs its id, its access token and the app secret that signs its webhooks"));
+        }
+    }
+    problems
+}

@@ -1,0 +1,534 @@
+//! Every setting there is: its name, its form, its default, and what it is for.
+
+use std::net::IpAddr;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use waxwing_store::DatabaseUrl;
+use zeroize::Zeroizing;
+
+/// The form of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A port number; 0 takes a free one.
+    Port,
+    /// A whole number within bounds.
+    Number(u32, u32),
+    /// `on` or `off`.
+    Switch,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// An address with one of these schemes, without query and credentials.
+    Url(&'static [&'static str]),
+    /// A database of the store.
+    Database,
+    /// An IP address to listen on.
+    Address,
+    /// A path of the file system.
+    Path,
+    /// 32 bytes in hexadecimal digits or base64.
+    Key,
+    /// Visible ASCII characters, as a header can hold them.
+    Token,
+    /// One line of text.
+    Text,
+    /// The id of an object at a provider.
+    ProviderId,
+    /// Letters, digits, `.`, `_` and `-`.
+    Name,
+    /// The name of a database schema.
+    Schema,
+    /// An ISO 3166 code.
+    Country,
+    /// A version of the Graph API.
+    GraphVersion,
+    /// A filter of log lines.
+    LogFilter,
+    /// A Twilio account.
+    TwilioAccount,
+    /// A phone number, with or without `whatsapp:` in front.
+    TwilioSender,
+}
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Spec {
+    /// Its name.
+    pub name: &'static str,
+    /// The form of its value.
+    pub form: Form,
+    /// Its value when none is given; empty for none.
+    pub default: &'static str,
+    /// Its value is never shown.
+    pub secret: bool,
+    /// What it is for belongs to a later version: it is checked, but has no effect yet.
+    pub later: bool,
+    /// What it is for.
+    pub about: &'static str,
+}
+
+const fn spec(name: &'static str, form: Form, default: &'static str, about: &'static str) -> Spec {
+    Spec {
+        name,
+        form,
+        default,
+        secret: false,
+        later: false,
+        about,
+    }
+}
+
+impl Spec {
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    const fn later(mut self) -> Self {
+        self.later = true;
+        self
+    }
+}
+
+const HTTP: Form = Form::Url(&["http", "https"]);
+
+/// All settings, in the order in which they are shown.
+pub const SPECS: &[Spec] = &[
+    spec(
+        "APP_ENV",
+        Form::Word(&["development", "production"]),
+        "development",
+        "production refuses to start without MASTER_KEY and ADMIN_TOKEN",
+    ),
+    spec(
+        "PORT",
+        Form::Port,
+        "3000",
+        "where the API and the webhooks are served; 0 takes a free port",
+    ),
+    spec(
+        "METRICS_PORT",
+        Form::Port,
+        "9090",
+        "where /metrics is served; 0 takes a free port",
+    ),
+    spec(
+        "BIND",
+        Form::Address,
+        "",
+        "the address of both; 127.0.0.1 in development, 0.0.0.0 in production",
+    ),
+    spec(
+        "PUBLIC_URL",
+        HTTP,
+        "",
+        "where the outside world reaches this server",
+    ),
+    spec(
+        "DATA_DIR",
+        Form::Path,
+        "./data",
+        "the embedded database, the generated master key, the lock of the process",
+    ),
+    spec(
+        "DATABASE_URL",
+        Form::Database,
+        "",
+        "sqlite:<path> or postgres://…; a SQLite file in DATA_DIR when absent",
+    )
+    .secret(),
+    spec(
+        "DATABASE_SCHEMA",
+        Form::Schema,
+        "",
+        "PostgreSQL: the schema that holds the tables",
+    ),
+    spec(
+        "DATABASE_MIGRATE",
+        Form::Switch,
+        "on",
+        "whether `serve` brings the schema up to date",
+    ),
+    spec(
+        "REDIS_URL",
+        Form::Url(&["redis", "rediss"]),
+        "",
+        "shared limits and wake-ups of several nodes",
+    )
+    .secret()
+    .later(),
+    spec(
+        "MASTER_KEY",
+        Form::Key,
+        "",
+        "seals personal data; made in DATA_DIR in development",
+    )
+    .secret(),
+    spec(
+        "ADMIN_TOKEN",
+        Form::Token,
+        "",
+        "the platform admin's token; in development MASTER_KEY while absent",
+    )
+    .secret(),
+    spec(
+        "NODE_NAME",
+        Form::Name,
+        "",
+        "the name of this process, unique among those on one database",
+    ),
+    spec(
+        "LOG_LEVEL",
+        Form::LogFilter,
+        "info",
+        "error, warn, info, debug, trace, or a filter such as info,waxwing_app=debug",
+    ),
+    spec(
+        "LOG_FORMAT",
+        Form::Word(&["text", "json"]),
+        "",
+        "text in development, json in production",
+    ),
+    spec(
+        "APP_SECRET",
+        Form::Token,
+        "",
+        "Meta: the app secret that signs webhooks",
+    )
+    .secret(),
+    spec(
+        "VERIFY_TOKEN",
+        Form::Token,
+        "",
+        "Meta: the token of the webhook handshake",
+    )
+    .secret(),
+    spec(
+        "WHATSAPP_API_VERSION",
+        Form::GraphVersion,
+        "v25.0",
+        "Meta: the version of the Graph API",
+    ),
+    spec(
+        "WHATSAPP_ACCESS_TOKEN",
+        Form::Token,
+        "",
+        "Meta: sends for the default tenant's number",
+    )
+    .secret(),
+    spec(
+        "WHATSAPP_PHONE_NUMBER_ID",
+        Form::ProviderId,
+        "",
+        "Meta: the default tenant's number, its id and not its digits",
+    ),
+    spec(
+        "WHATSAPP_BUSINESS_ACCOUNT_ID",
+        Form::ProviderId,
+        "",
+        "Meta: the account of that number",
+    ),
+    spec(
+        "META_GRAPH_URL",
+        HTTP,
+        "https://graph.facebook.com",
+        "Meta: another host for the Graph API, such as the emulator",
+    ),
+    spec(
+        "TWILIO_ACCOUNT_SID",
+        Form::TwilioAccount,
+        "",
+        "Twilio: the account",
+    )
+    .later(),
+    spec(
+        "TWILIO_AUTH_TOKEN",
+        Form::Token,
+        "",
+        "Twilio: signs and sends",
+    )
+    .secret()
+    .later(),
+    spec(
+        "TWILIO_WHATSAPP_FROM",
+        Form::TwilioSender,
+        "",
+        "Twilio: the sending number",
+    )
+    .later(),
+    spec(
+        "TWILIO_API_URL",
+        HTTP,
+        "https://api.twilio.com",
+        "Twilio: another host",
+    )
+    .later(),
+    spec(
+        "D360_API_KEY",
+        Form::Token,
+        "",
+        "360dialog: the key of the number",
+    )
+    .secret()
+    .later(),
+    spec(
+        "D360_API_URL",
+        HTTP,
+        "https://waba-v2.360dialog.io",
+        "360dialog: another host",
+    )
+    .later(),
+    spec("MSG91_AUTH_KEY", Form::Token, "", "MSG91: the key")
+        .secret()
+        .later(),
+    spec(
+        "MSG91_WEBHOOK_SECRET",
+        Form::Token,
+        "",
+        "MSG91: proves its webhooks",
+    )
+    .secret()
+    .later(),
+    spec(
+        "MSG91_SENDER_ID",
+        Form::ProviderId,
+        "",
+        "MSG91: the sending number",
+    )
+    .later(),
+    spec(
+        "MSG91_API_URL",
+        HTTP,
+        "https://control.msg91.com",
+        "MSG91: another host",
+    )
+    .later(),
+    spec("OPENROUTER_API_KEY", Form::Token, "", "AI: the key")
+        .secret()
+        .later(),
+    spec("OPENROUTER_PRIMARY_MODEL", Form::Text, "", "AI: the model").later(),
+    spec(
+        "OPENROUTER_FALLBACK_MODEL",
+        Form::Text,
+        "",
+        "AI: the model when the first one fails",
+    )
+    .later(),
+    spec(
+        "OPENROUTER_API_URL",
+        HTTP,
+        "https://openrouter.ai/api/v1",
+        "AI: any OpenAI-compatible server",
+    )
+    .later(),
+    spec(
+        "WHATSAPP_ENABLE_MEDIA",
+        Form::Switch,
+        "on",
+        "whether media are fetched and sent",
+    )
+    .later(),
+    spec(
+        "WHATSAPP_ENABLE_TEMPLATES",
+        Form::Switch,
+        "on",
+        "whether message templates are sent",
+    )
+    .later(),
+    spec(
+        "WHATSAPP_MESSAGE_RETENTION_DAYS",
+        Form::Number(1, 36_500),
+        "90",
+        "how long messages and raw webhooks are kept; messages at least 90 days",
+    ),
+    spec(
+        "SESSION_TTL_SECONDS",
+        Form::Number(60, 30 * 86_400),
+        "3600",
+        "the default tenant: a session ends after this inactivity",
+    ),
+    spec(
+        "DEFAULT_COUNTRY",
+        Form::Country,
+        "",
+        "the default tenant: the country of numbers without country code",
+    ),
+    spec(
+        "UNKNOWN_OUTCOME_SECONDS",
+        Form::Number(1, 86_400),
+        "60",
+        "how long a send without answer waits for a status",
+    ),
+];
+
+/// Variables of the environment that begin so are meant for Waxwing: an unknown one is a mistake.
+const PREFIXES: &[&str] = &[
+    "WAXWING_",
+    "WHATSAPP_",
+    "TWILIO_",
+    "D360_",
+    "MSG91_",
+    "OPENROUTER_",
+    "DATABASE_",
+    "META_",
+];
+
+/// What the project's own tests use.
+const NOT_OURS: &str = "WAXWING_TEST_";
+
+/// The setting of a name.
+pub fn find(name: &str) -> Option<&'static Spec> {
+    SPECS.iter().find(|spec| spec.name == name)
+}
+
+/// Whether an unknown variable of the environment looks as if it was meant for Waxwing.
+pub fn seems_ours(name: &str) -> bool {
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !name.starts_with(NOT_OURS)
+}
+
+/// The known name that an unknown one was probably meant to be.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    let (distance, nearest) = SPECS
+        .iter()
+        .map(|spec| (distance(name, spec.name), spec.name))
+        .min()?;
+    (distance <= 2 + name.len() / 10).then_some(nearest)
+}
+
+/// How many characters have to be put in, taken out or changed to make one word of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.bytes().enumerate() {
+            let changed = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+impl Form {
+    /// What a value has to look like.
+    pub fn expected(self) -> String {
+        match self {
+            Self::Port => "a port number from 0 to 65535".into(),
+            Self::Number(low, high) => format!("a whole number from {low} to {high}"),
+            Self::Switch => "on or off".into(),
+            Self::Word(words) => words.join(" or "),
+            Self::Url(schemes) => format!("an address such as {}://host:port", schemes[schemes.len() - 1]),
+            Self::Database => "sqlite:<path> or postgres://user:password@host/database".into(),
+            Self::Address => "an IP address such as 127.0.0.1 or 0.0.0.0".into(),
+            Self::Path => "a path".into(),
+            Self::Key => "32 random bytes as 64 hexadecimal digits or as base64, such as `openssl rand -hex 32` gives".into(),
+            Self::Token => "1 to 4096 visible ASCII characters without blanks".into(),
+            Self::Text => "one line of at most 1000 characters".into(),
+            Self::ProviderId => "the provider's id: 1 to 64 letters, digits, `.`, `_` or `-`".into(),
+            Self::Name => "1 to 64 letters, digits, `.`, `_` or `-`".into(),
+            Self::Schema => "1 to 63 small letters, digits or `_`, not beginning with a digit".into(),
+            Self::Country => "an ISO 3166 code of two letters, such as DE".into(),
+            Self::GraphVersion => "a version such as v25.0".into(),
+            Self::LogFilter => "error, warn, info, debug, trace, off, or a filter such as info,waxwing_app=debug".into(),
+            Self::TwilioAccount => "AC and 32 hexadecimal digits".into(),
+            Self::TwilioSender => "a phone number with + and country code, such as whatsapp:+14155238886".into(),
+        }
+    }
+
+    /// Whether a value has the form.
+    pub fn accepts(self, value: &str) -> bool {
+        match self {
+            Self::Port => value.parse::<u16>().is_ok(),
+            Self::Number(low, high) => value
+                .parse()
+                .is_ok_and(|number: u32| (low..=high).contains(&number)),
+            Self::Switch => switch(value).is_some(),
+            Self::Word(words) => words.contains(&value),
+            Self::Url(schemes) => is_url(value, schemes),
+            Self::Database => DatabaseUrl::parse(value).is_ok(),
+            Self::Address => value.parse::<IpAddr>().is_ok(),
+            Self::Path => !value.contains('\0'),
+            Self::Key => key(value).is_some(),
+            Self::Token => value.len() <= 4096 && value.bytes().all(|byte| byte.is_ascii_graphic()),
+            Self::Text => value.chars().count() <= 1000 && !value.chars().any(char::is_control),
+            Self::ProviderId | Self::Name => {
+                value.len() <= 64
+                    && value.bytes().any(|byte| byte != b'.')
+                    && value
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+            }
+            Self::Schema => {
+                value.len() <= 63
+                    && !value.starts_with(|c: char| c.is_ascii_digit())
+                    && value.bytes().all(|byte| {
+                        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'
+                    })
+            }
+            Self::Country => {
+                value.len() == 2 && value.bytes().all(|byte| byte.is_ascii_alphabetic())
+            }
+            Self::GraphVersion => value
+                .strip_prefix('v')
+                .and_then(|rest| rest.split_once('.'))
+                .is_some_and(|(major, minor)| {
+                    major.parse::<u16>().is_ok() && minor.parse::<u16>().is_ok()
+                }),
+            Self::LogFilter => tracing_subscriber::EnvFilter::try_new(value).is_ok(),
+            Self::TwilioAccount => value.strip_prefix("AC").is_some_and(|rest| {
+                rest.len() == 32 && rest.bytes().all(|byte| byte.is_ascii_hexdigit())
+            }),
+            Self::TwilioSender => {
+                let digits = value
+                    .strip_prefix("whatsapp:")
+                    .unwrap_or(value)
+                    .strip_prefix('+');
+                digits.is_some_and(|digits| {
+                    (8..=15).contains(&digits.len())
+                        && digits.bytes().all(|byte| byte.is_ascii_digit())
+                })
+            }
+        }
+    }
+}
+
+fn is_url(value: &str, schemes: &[&str]) -> bool {
+    let Ok(uri) = value.parse::<http::Uri>() else {
+        return false;
+    };
+    let credentials = uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'));
+    uri.scheme_str()
+        .is_some_and(|scheme| schemes.contains(&scheme))
+        && uri.host().is_some_and(|host| !host.is_empty())
+        && uri.query().is_none()
+        && (!credentials || !schemes.contains(&"https"))
+}
+
+/// What a switch says.
+pub fn switch(value: &str) -> Option<bool> {
+    match value {
+        "on" | "true" | "yes" | "1" => Some(true),
+        "off" | "false" | "no" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// The bytes of a key: 64 hexadecimal digits or base64 of either alphabet, padded or not.
+pub fn key(value: &str) -> Option<Zeroizing<[u8; 32]>> {
+    const LENIENT: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let bytes = Zeroizing::new(match value.len() {
+        64 => hex::decode(value).ok()?,
+        43 | 44 => [&alphabet::STANDARD, &alphabet::URL_SAFE]
+            .into_iter()
+            .find_map(|alphabet| GeneralPurpose::new(alphabet, LENIENT).decode(value).ok())?,
+        _ => return None,
+    });
+    let mut key = Zeroizing::new([0; 32]);
+    (bytes.len() == key.len()).then(|| key.copy_from_slice(&bytes))?;
+    Some(key)
+}
