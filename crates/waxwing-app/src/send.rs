@@ -10,7 +10,7 @@ use waxwing_core::time::Timestamp;
 use waxwing_store::domain::contacts::{self, NewContact};
 use waxwing_store::domain::conversations::{self, Remembered};
 use waxwing_store::domain::crypto::BlindPurpose;
-use waxwing_store::domain::messages::{self, NewMessage, Way};
+use waxwing_store::domain::messages::{self, MessageRow, NewMessage, Way};
 use waxwing_store::domain::outbox::{self, NewOutboxEvent};
 use waxwing_store::domain::queue::Hint;
 use waxwing_store::{StoreError, Tx};
@@ -73,7 +73,7 @@ pub struct Send {
 const RACES_MAX: u32 = 5;
 
 enum Written {
-    Queued(Hint),
+    Queued(Hint, Box<MessageRow>),
     KeyTaken(MessageId, bool),
 }
 
@@ -88,11 +88,11 @@ impl Send {
         }
     }
 
-    /// Queues a message. When this returns, it is durable.
+    /// Queues a message. When this returns, it is durable; the answer shows it as it was queued.
     ///
     /// # Errors
     /// See [`SendError`].
-    pub async fn queue(&self, request: SendRequest) -> Result<MessageId, SendError> {
+    pub async fn queue(&self, request: SendRequest) -> Result<MessageRow, SendError> {
         let channel = self.channel(&request).await?;
         let mut races = 0;
         loop {
@@ -103,9 +103,9 @@ impl Send {
                 .write(move |tx| write(tx, &base, channel, &request))
                 .await;
             match written {
-                Ok(Written::Queued(hint)) => {
+                Ok(Written::Queued(hint, message)) => {
                     self.delivery.hint(&[hint]);
-                    return Ok(hint.message_id);
+                    return Ok(*message);
                 }
                 Ok(Written::KeyTaken(message, true)) => return Err(SendError::Duplicate(message)),
                 Ok(Written::KeyTaken(message, false)) => return Err(SendError::KeyReused(message)),
@@ -195,7 +195,9 @@ fn write(
         now,
     )?;
     outbox::append(tx, &events, now)?;
-    Ok(Written::Queued(hint))
+    let row = messages::get(tx, tenant_id, hint.message_id)?;
+    let row = row.ok_or_else(|| StoreError::corrupt("a message that was just written is gone"))?;
+    Ok(Written::Queued(hint, Box::new(row)))
 }
 
 fn contact(

@@ -266,7 +266,7 @@ impl TestApp {
             if condition(&messages) {
                 return messages;
             }
-            assert!(Instant::now() < until, "not in time: {messages:#?}\n{}", self.logs());
+            assert!(Instant::now() < until, "{query} not in time: {messages:#?}\n{}", self.logs());
             tokio::task::yield_now().await;
         }
     }

@@ -25,7 +25,8 @@ pub struct Api {
 
 impl Api {
     pub(crate) fn new(base: &str, token: &str) -> Self {
-        // The ring provider is enough for plain http; a second install is harmless.
+        // The client asks for a provider even where it only speaks plain http. A second install changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().expect("a client without TLS builds");
         Self { client, base: base.to_owned(), token: token.to_owned() }
     }

@@ -198,10 +198,8 @@ async fn queue(
         reply_to: addressed.reply_to,
     };
     match state.app.send.queue(request).await {
-        Ok(id) => {
-            let message = read(state, scope.id(), id)
-                .await?
-                .ok_or_else(ApiError::internal)?;
+        Ok(row) => {
+            let message = MessageView::open(&state.keyring, scope.id(), row)?;
             Ok((
                 StatusCode::ACCEPTED,
                 Json(MessageAnswer {

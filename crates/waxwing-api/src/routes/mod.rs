@@ -49,7 +49,9 @@ fn platform() -> OpenApiRouter<ApiState> {
 
 /// Routes with whole paths.
 fn plain() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().merge(docs::routes()).merge(health::routes())
+    OpenApiRouter::new()
+        .merge(docs::routes())
+        .merge(health::routes())
 }
 
 /// Routes that providers call, with whole paths. They authenticate and limit each request themselves.

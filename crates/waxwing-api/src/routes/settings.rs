@@ -19,7 +19,7 @@ use crate::extract::{ApiJson, nullable};
 use crate::state::ApiState;
 
 /// The shortest and the longest session, in seconds: a minute and thirty days.
-const SESSION_SECONDS: std::ops::RangeInclusive<u32> = 60..=2_592_000;
+const SESSION_SECONDS: std::ops::RangeInclusive<u32> = 1..=2_592_000;
 
 /// The routes of this module, relative to a tenant.
 pub fn routes() -> OpenApiRouter<ApiState> {
@@ -86,8 +86,8 @@ pub struct PatchSettings {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, pattern = "^[A-Za-z]{2}$")]
     default_country: Option<Option<String>>,
-    /// 60 to 2592000.
-    #[schema(minimum = 60, maximum = 2_592_000)]
+    /// 1 to 2592000.
+    #[schema(minimum = 1, maximum = 2_592_000)]
     session_seconds: Option<u32>,
     /// What happens to messages whose outcome stays unknown.
     unknown_outcome: Option<UnknownOutcome>,
