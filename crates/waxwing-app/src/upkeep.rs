@@ -10,7 +10,7 @@ use waxwing_core::step::REPLAY_HORIZON;
 use waxwing_store::StoreError;
 use waxwing_store::domain::dead_letters::{self, DeadMessage};
 use waxwing_store::domain::retention::{self, Aging};
-use waxwing_store::domain::{inbox, nodes, queue, statuses};
+use waxwing_store::domain::{inbox, nodes, queue, statuses, unknown};
 
 use crate::deliver::DeliverySignal;
 use crate::directory::DirectoryHandle;
@@ -73,7 +73,7 @@ pub async fn register(
             let now = clock.now();
             let before = nodes::register(tx, node, &name, role, now)?;
             let orphans = before
-                .map(|before| queue::recover(tx, before, now))
+                .map(|before| unknown::recover(tx, before, now))
                 .transpose()?;
             Ok((before.is_some(), orphans.map_or(0, |orphans| orphans.len())))
         })
@@ -161,7 +161,7 @@ impl UpkeepOptions {
                 let mut orphans = 0;
                 for dead in nodes::silent_since(tx, now.minus(DEAD_AFTER))? {
                     if dead != own {
-                        orphans += queue::recover(tx, dead, now)?.len();
+                        orphans += unknown::recover(tx, dead, now)?.len();
                         nodes::remove(tx, dead)?;
                     }
                 }
@@ -187,25 +187,24 @@ impl UpkeepOptions {
                 let now = base.clock.now();
                 let mut hints = Vec::new();
                 let mut held = Vec::new();
-                for unknown in queue::unknown_for(tx, wait, SETTLED_AT_ONCE, now)? {
-                    let (tenant_id, message_id) = (unknown.tenant_id, unknown.message_id);
+                for message in unknown::waiting_for(tx, wait, SETTLED_AT_ONCE, now)? {
+                    let (tenant_id, message_id) = (message.tenant_id, message.message_id);
                     if resend_unknown(
-                        unknown.purpose,
-                        unknown.settings.unknown_outcome,
-                        unknown.already_resent,
+                        message.purpose,
+                        message.settings.unknown_outcome,
+                        message.already_resent,
                     ) {
-                        if queue::resend(tx, tenant_id, message_id, now)? {
+                        if unknown::resend(tx, tenant_id, message_id, now)? {
                             hints.push(queue::Hint {
                                 tenant_id,
-                                conversation_id: unknown.conversation_id,
+                                conversation_id: message.conversation_id,
                                 message_id,
-                                priority: i64::from(unknown.purpose.priority()),
+                                priority: i64::from(message.purpose.priority()),
                             });
                         }
-                    } else if queue::hold(tx, tenant_id, message_id, now)? {
-                        let error = queue::unknown_error(
-                            "no answer and no status came: it may have been sent",
-                        );
+                    } else if unknown::hold(tx, tenant_id, message_id, now)? {
+                        let error =
+                            unknown::error("no answer and no status came: it may have been sent");
                         let id = DeadLetterId::new(&*base.ids);
                         held.push(DeadMessage {
                             tenant_id,

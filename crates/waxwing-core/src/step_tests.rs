@@ -140,21 +140,24 @@ fn after(last: Option<&str>, state: Option<&str>, expires_in: i64) -> Conversati
     }
 }
 
+type Case<'a> = (
+    &'a str,
+    &'a ConversationState,
+    Option<&'a str>,
+    InboundMessage,
+    Option<&'a str>,
+    Option<&'a str>,
+);
+
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn answers_follow_rules_buttons_and_fallback() {
     let world = world();
     let current = after(Some("menu"), None, 60);
     let listing = after(Some("cards"), None, 60);
     let moved_on = after(Some("balance"), Some("balance_shown"), 60);
     let expired = after(Some("balance"), Some("balance_shown"), -1);
-    let cases: Vec<(
-        &str,
-        &ConversationState,
-        Option<&str>,
-        InboundMessage,
-        Option<&str>,
-        Option<&str>,
-    )> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (
             "a rule",
             &current,

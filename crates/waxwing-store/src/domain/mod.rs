@@ -17,6 +17,7 @@ pub mod retention;
 pub mod statuses;
 pub mod templates;
 pub mod tenants;
+pub mod unknown;
 
 use crate::Module;
 
@@ -100,6 +101,11 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "tenants",
         statements: tenants::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "unknown",
+        statements: unknown::STATEMENTS,
         inserts: &[],
     },
 ];
