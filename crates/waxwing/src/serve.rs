@@ -23,7 +23,7 @@ use waxwing_app::upkeep::UpkeepOptions;
 use waxwing_app::{Base, converse, deliver, upkeep};
 use waxwing_core::ids::NodeId;
 use waxwing_providers::http::{HttpClient, HttpLimits};
-use waxwing_store::domain::queue;
+use waxwing_store::domain::unknown;
 use waxwing_store::{DatabaseUrl, Engine, Store, StoreConfig};
 
 use crate::data_dir::{self, DataDir};
@@ -239,7 +239,7 @@ impl Server {
         let settle = self
             .base
             .store
-            .write(move |tx| queue::recover(tx, node, now));
+            .write(move |tx| unknown::recover(tx, node, now));
         match tokio::time::timeout(LEAVE_MAX, settle).await {
             Ok(Ok(unknown)) => {
                 if !unknown.is_empty() {
