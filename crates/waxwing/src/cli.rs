@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::serve::Role;
 
@@ -29,11 +29,41 @@ pub enum Command {
         #[arg(long, value_name = "PATH")]
         ready_file: Option<PathBuf>,
     },
+    /// Run server, WhatsApp emulator and a starter kit on this machine and hold a conversation
+    Demo(DemoArgs),
+    /// Run the WhatsApp emulator alone, for a server that runs elsewhere
+    Emulate(EmulateArgs),
     /// Bring the schema of the database up to date, or back
     Migrate {
         /// Which way
         #[command(subcommand)]
         way: Migrate,
+    },
+    /// Send a message through a running server
+    Send(SendArgs),
+    /// Make and list tenants of a running server
+    Tenant {
+        /// What to do
+        #[command(subcommand)]
+        action: TenantAction,
+    },
+    /// Add, list and test channels of a running server
+    Channel {
+        /// What to do
+        #[command(subcommand)]
+        action: ChannelAction,
+    },
+    /// List and retry what failed for good on a running server
+    DeadLetters {
+        /// What to do
+        #[command(subcommand)]
+        action: DeadLetterAction,
+    },
+    /// Look at settings, database, key, channels and reachability, and say what to mend
+    Doctor {
+        /// The running server, when it is not the one of PUBLIC_URL or of this machine
+        #[arg(long, value_name = "URL")]
+        server: Option<String>,
     },
     /// Show the settings in force and where they come from, without secrets
     Config {
@@ -41,6 +71,49 @@ pub enum Command {
         #[arg(long)]
         example: bool,
     },
+}
+
+/// How to run the demo.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// The starter kit
+    #[arg(default_value = "bank-menu")]
+    pub kit: String,
+    /// Serve only; do not read messages from the terminal
+    #[arg(long)]
+    pub no_chat: bool,
+    /// Keep the database of the demo before
+    #[arg(long)]
+    pub keep: bool,
+    /// Write the addresses and the process id to this file once the first message is answered
+    #[arg(long, value_name = "PATH")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// How to run the emulator.
+#[derive(Debug, Args)]
+pub struct EmulateArgs {
+    /// Where the emulator listens; 0 takes a free port
+    #[arg(long, default_value_t = 4004)]
+    pub port: u16,
+    /// The server that gets the webhooks [default: the one of this machine at PORT]
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// Signs the webhooks [default: APP_SECRET, else a fresh one]
+    #[arg(long)]
+    pub app_secret: Option<String>,
+    /// The token of the handshake [default: VERIFY_TOKEN, else a fresh one]
+    #[arg(long)]
+    pub verify_token: Option<String>,
+    /// The number's id [default: WHATSAPP_PHONE_NUMBER_ID, else one of Meta's examples]
+    #[arg(long)]
+    pub phone_number_id: Option<String>,
+    /// The token that may send from the number [default: WHATSAPP_ACCESS_TOKEN, else a fresh one]
+    #[arg(long)]
+    pub access_token: Option<String>,
+    /// A fault script in JSON
+    #[arg(long, value_name = "PATH")]
+    pub faults: Option<PathBuf>,
 }
 
 /// Ways to migrate.
@@ -56,4 +129,152 @@ pub enum Migrate {
     },
     /// Show which steps the database has
     Status,
+}
+
+/// Which server, and how to show its answers.
+#[derive(Debug, Args)]
+pub struct Remote {
+    /// The server [default: PUBLIC_URL, else the one of this machine at PORT]
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// Show the whole answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which tenant on which server.
+#[derive(Debug, Args)]
+pub struct OfTenant {
+    /// The tenant's id
+    #[arg(long, default_value = "default")]
+    pub tenant: String,
+    /// The server
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// A message to send.
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    /// A phone number with + and country code, or a user id
+    pub to: String,
+    /// The text
+    #[arg(required_unless_present = "template", conflicts_with = "template")]
+    pub text: Option<String>,
+    /// Send this template of the tenant instead of a text
+    #[arg(long, value_name = "KEY")]
+    pub template: Option<String>,
+    /// A variable of the template; may be given several times
+    #[arg(long = "var", value_name = "NAME=VALUE", requires = "template")]
+    pub variables: Vec<String>,
+    /// At most one message gets this key
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// From whom
+    #[command(flatten)]
+    pub of: OfTenant,
+}
+
+/// A number of Meta's Cloud API. Secrets are read from files, since others can see a command line.
+#[derive(Debug, Args)]
+pub struct NumberArgs {
+    /// Meta's id of the number, not its digits
+    #[arg(long, value_name = "ID")]
+    pub phone_number_id: String,
+    /// Meta's id of the account
+    #[arg(long, value_name = "ID")]
+    pub waba_id: Option<String>,
+    /// The number as people write it
+    #[arg(long, value_name = "PHONE")]
+    pub display_phone: Option<String>,
+    /// A file with the access token; - reads it from standard input
+    #[arg(long, value_name = "PATH")]
+    pub access_token_file: PathBuf,
+    /// A file with the app secret, when it is not the platform's
+    #[arg(long, value_name = "PATH")]
+    pub app_secret_file: Option<PathBuf>,
+}
+
+/// What to do with tenants.
+#[derive(Debug, Subcommand)]
+pub enum TenantAction {
+    /// Make a tenant and its first channel
+    Create {
+        /// Its name
+        name: String,
+        /// Its number
+        #[command(flatten)]
+        number: NumberArgs,
+        /// Where
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List tenants
+    List {
+        /// Where
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+/// What to do with channels.
+#[derive(Debug, Subcommand)]
+pub enum ChannelAction {
+    /// Add a channel
+    Add {
+        /// A name for people
+        #[arg(long)]
+        name: Option<String>,
+        /// The number
+        #[command(flatten)]
+        number: NumberArgs,
+        /// Whose
+        #[command(flatten)]
+        of: OfTenant,
+    },
+    /// List channels
+    List {
+        /// Whose
+        #[command(flatten)]
+        of: OfTenant,
+    },
+    /// Ask the provider whether a channel works
+    Test {
+        /// Its id
+        id: String,
+        /// Whose
+        #[command(flatten)]
+        of: OfTenant,
+    },
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DeadLetterAction {
+    /// List what waits for a decision
+    List {
+        /// Whose
+        #[command(flatten)]
+        of: OfTenant,
+    },
+    /// Try one again
+    Retry {
+        /// Its id
+        id: String,
+        /// Whose
+        #[command(flatten)]
+        of: OfTenant,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
 }

@@ -3,8 +3,10 @@
 //! This crate reads the settings, wires the parts together ([`serve`]) and holds the command line ([`cli`]).
 
 mod cli;
+mod client;
 mod commands;
 mod data_dir;
+mod demo;
 mod failure;
 mod http;
 mod limits;
@@ -23,9 +25,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use self::cli::{Cli, Command};
+use self::commands::remote;
 use self::failure::Failure;
 use self::serve::{Role, Server};
-use self::settings::Settings;
+use self::settings::{Settings, Sources};
 use self::signals::Signals;
 
 fn main() -> ExitCode {
@@ -52,10 +55,33 @@ fn run(command: Command) -> Result<(), Failure> {
             limits::raise_files();
             block_on(serve(&settings, role, ready_file.as_deref()))
         }
-        Command::Migrate { way } => {
-            let settings = load()?;
+        Command::Demo(args) => {
+            let sources = Sources::of_process(Path::new("."));
+            let settings = sources.and_then(Sources::read).and_then(demo::settings);
+            let settings = settings.map_err(|problems| Failure::settings(&problems))?;
+            logs::start(&settings.log_filter, settings.log_json);
+            limits::raise_files();
+            block_on(demo::run(settings, &args))
+        }
+        Command::Doctor { server } => {
             quiet();
-            block_on(commands::migrate::run(&settings, &way))
+            block_on(commands::doctor::run(Settings::load(), server.as_deref()))
+        }
+        Command::Migrate { way } => {
+            with_settings(async |settings| commands::migrate::run(&settings, &way).await)
+        }
+        Command::Emulate(args) => {
+            with_settings(async |settings| commands::emulate::run(&settings, &args).await)
+        }
+        Command::Send(args) => with_settings(async |settings| remote::send(&settings, &args).await),
+        Command::Tenant { action } => {
+            with_settings(async |settings| remote::tenant(&settings, &action).await)
+        }
+        Command::Channel { action } => {
+            with_settings(async |settings| remote::channel(&settings, &action).await)
+        }
+        Command::DeadLetters { action } => {
+            with_settings(async |settings| remote::dead_letters(&settings, &action).await)
         }
     }
 }
@@ -64,6 +90,15 @@ fn load() -> Result<Settings, Failure> {
     Settings::load()
         .map(|(settings, _)| settings)
         .map_err(|problems| Failure::settings(&problems))
+}
+
+/// Runs a command that speaks by itself.
+fn with_settings(
+    command: impl AsyncFnOnce(Settings) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let settings = load()?;
+    quiet();
+    block_on(command(settings))
 }
 
 /// Commands speak by themselves; only what went wrong below them is logged.

@@ -68,6 +68,24 @@ impl MasterKey {
         })
     }
 
+    /// The text of the key that is there already; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be used.
+    pub fn existing(settings: &Settings) -> Result<Option<Secret>, Failure> {
+        let key = Self::find(settings)?;
+        Ok((key.origin != Origin::Fresh).then_some(key.text))
+    }
+
+    /// Where it comes from, in words.
+    pub fn whence(&self) -> String {
+        match self.origin {
+            Origin::Setting => "MASTER_KEY".to_owned(),
+            Origin::File => self.file.display().to_string(),
+            Origin::Fresh => format!("will be made in {}", self.file.display()),
+        }
+    }
+
     /// The keys that are derived from it.
     pub fn keyring(&self) -> Keyring {
         Keyring::new(&self.bytes)

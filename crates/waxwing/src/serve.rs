@@ -407,7 +407,7 @@ impl Wiring<'_> {
                 graph_version: settings.meta.api_version.clone(),
             }),
             app: AppHandles {
-                channels_changed: refresher(&base, &self.directory),
+                directory: self.directory.clone(),
                 ingest: Ingest::start(
                     base.clone(),
                     self.directory.clone(),
@@ -420,19 +420,6 @@ impl Wiring<'_> {
             },
         }
     }
-}
-
-/// Reads the channels again soon.
-fn refresher(base: &Base, directory: &DirectoryHandle) -> Arc<dyn Fn() + std::marker::Send + Sync> {
-    let (base, directory) = (base.clone(), directory.clone());
-    Arc::new(move || {
-        let (base, directory) = (base.clone(), directory.clone());
-        tokio::spawn(async move {
-            if let Err(error) = directory.refresh(&base).await {
-                tracing::warn!(%error, "the channels could not be read again; that is tried every second");
-            }
-        });
-    })
 }
 
 /// Runs a worker. A process whose worker ended before its time is of no use, and only its successor knows how to deal

@@ -1,4 +1,7 @@
 //! The commands that do one thing and end.
 
 pub mod config;
+pub mod doctor;
+pub mod emulate;
 pub mod migrate;
+pub mod remote;

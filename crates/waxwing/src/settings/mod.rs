@@ -15,7 +15,7 @@ use waxwing_core::secret::Secret;
 use waxwing_store::DatabaseUrl;
 
 pub use self::read::{Source, Sources, Values};
-pub use self::show::{example, table};
+pub use self::show::{example, table, without_effect};
 pub use self::spec::{key, switch};
 
 /// The name of the embedded database in the data directory.

@@ -27,6 +27,14 @@ pub fn table(values: &Values, derived: &[(&str, String)]) -> String {
     text
 }
 
+/// The settings that were given and have no effect yet.
+pub fn without_effect(values: &Values) -> Vec<&'static str> {
+    let given = SPECS
+        .iter()
+        .filter(|spec| spec.later && values.is_given(spec.name));
+    given.map(|spec| spec.name).collect()
+}
+
 /// A `.env` that says what every setting is for and sets none.
 pub fn example() -> String {
     let mut text = String::from(
