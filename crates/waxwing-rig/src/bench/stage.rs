@@ -52,9 +52,10 @@ impl Stage {
         let site = Site::new(program, engine, &provider.get().url())?;
         let (server, ready) = site.start_ready(READY)?;
         let callback = format!("http://{}{}", ready.api, meta::PATH);
-        let tenants = runtime.block_on(world::build(
-            ready.api, &provider, &callback, numbers, menu, false,
-        ))?;
+        let made = world::build(ready.api, &provider, &callback, numbers, menu, false);
+        let tenants = runtime
+            .block_on(made)
+            .map_err(|problem| format!("{problem}\n{}", server.last_words()))?;
         Ok(Self {
             server,
             ready,

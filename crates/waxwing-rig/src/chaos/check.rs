@@ -65,15 +65,16 @@ struct Out<'a> {
 #[must_use]
 pub fn judge(facts: &Facts) -> Findings {
     let mut findings = Findings::default();
+    // First, because what follows may follow from these.
+    for reason in &facts.aside {
+        let text = format!("a webhook that was answered with 200 is kept aside: {reason}");
+        findings.broken.push(text);
+    }
     let mut outs: Vec<Vec<Out<'_>>> = Vec::new();
     for (number, rows) in facts.messages.iter().enumerate() {
         outs.push(one_tenant(facts, number, rows, &mut findings));
     }
     provider(facts, &outs, &mut findings);
-    for reason in &facts.aside {
-        let text = format!("a webhook that was answered with 200 is kept aside: {reason}");
-        findings.broken.push(text);
-    }
     findings
 }
 

@@ -61,7 +61,7 @@ pub fn run(program: &Path, engine: &Engine, seed: u64) -> Outcome<Verdict> {
     let mut site = scene::site(program, engine, &provider)?;
     site.set("DATABASE_URL", &with(proxy.address()));
     let (mut server, ready) = site.start_ready(scene::READY)?;
-    let scene = Scene::build(&ready, provider, book, 4, dice.roll())?;
+    let scene = Scene::build(&server, &ready, provider, book, 4, dice.roll())?;
     scene.everybody(6, &mut dice);
     std::thread::sleep(Duration::from_secs(2));
 

@@ -92,7 +92,7 @@ fn full(program: &Path, engine: &Engine) -> Outcome<Verdict> {
     };
     site.set_data(&disk.0.join("data"));
     let (mut server, ready) = site.start_ready(scene::READY)?;
-    let scene = Scene::build(&ready, provider, book, 2, 1)?;
+    let scene = Scene::build(&server, &ready, provider, book, 2, 1)?;
     let mut broken = Vec::new();
     let stored = fill(&scene)?;
     say::progress(&format!("  the disk is full after {stored} webhooks"));
@@ -218,7 +218,7 @@ fn flush(program: &Path, engine: &Engine) -> Outcome<Verdict> {
     let provider = Provider::start(scene::provider_config(&book))?;
     let site = scene::site(program, engine, &provider)?;
     let (mut server, ready) = site.start_ready(scene::READY)?;
-    let scene = Scene::build(&ready, provider, book, 1, 1)?;
+    let scene = Scene::build(&server, &ready, provider, book, 1, 1)?;
     say_until_stored(
         &scene,
         &Person { number: 0, user: 0 },

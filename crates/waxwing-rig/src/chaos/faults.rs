@@ -249,7 +249,7 @@ pub fn run(program: &Path, engine: &Engine) -> Outcome<Verdict> {
     let site = scene::site(program, engine, &provider)?;
     let (server, ready) = site.start_ready(scene::READY)?;
     let before = server.resident()?;
-    let scene = Scene::build(&ready, provider, book, cases.len(), 1)?;
+    let scene = Scene::build(&server, &ready, provider, book, cases.len(), 1)?;
     let ends = scene.runtime.block_on(watch(&scene, &cases))?;
     let mut broken = Vec::new();
     for (case, end) in cases.iter().zip(&ends) {

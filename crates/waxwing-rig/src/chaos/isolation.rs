@@ -56,7 +56,7 @@ pub fn run(program: &Path, engine: &Engine, plan: Plan) -> Outcome<Verdict> {
         engine.name(),
         plan.tenants
     ));
-    let scene = Scene::build(&ready, provider, book, plan.tenants, dice.roll())?;
+    let scene = Scene::build(&server, &ready, provider, book, plan.tenants, dice.roll())?;
 
     let jobs = Arc::new(Mutex::new(jobs(plan, &mut dice)));
     let began = Instant::now();

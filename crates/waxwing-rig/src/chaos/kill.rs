@@ -137,7 +137,8 @@ pub fn run(program: &Path, engine: &Engine, plan: &Plan) -> Outcome<Verdict> {
         .await?;
         world::hold_unknown(ready.api, &tenants).await?;
         Ok::<_, String>(tenants)
-    })?;
+    });
+    let tenants = tenants.map_err(|problem| format!("{problem}\n{}", server.last_words()))?;
 
     let seed = dice.roll();
     let traffic = Traffic::new(ready.api, Arc::clone(&book), tenants, seed);

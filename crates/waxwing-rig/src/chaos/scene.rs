@@ -81,6 +81,7 @@ impl Scene {
     /// # Errors
     /// When the server refuses something.
     pub fn build(
+        server: &Server,
         ready: &Ready,
         provider: Provider,
         book: Arc<Book>,
@@ -94,7 +95,8 @@ impl Scene {
                 world::build(ready.api, &provider, &callback, numbers, Menu::Chain, false).await?;
             world::hold_unknown(ready.api, &tenants).await?;
             Ok::<_, String>(tenants)
-        })?;
+        });
+        let tenants = tenants.map_err(|problem| format!("{problem}\n{}", server.last_words()))?;
         Ok(Self {
             traffic: Traffic::new(ready.api, Arc::clone(&book), tenants, seed),
             book,

@@ -11,6 +11,9 @@ use crate::Outcome;
 use crate::api::Api;
 use crate::world::Tenant;
 
+/// What is wrong and does not change for so long stays wrong: everything that waits is tried again within seconds.
+const STUCK: Duration = Duration::from_secs(15);
+
 /// Reads everything that is known.
 ///
 /// # Errors
@@ -57,6 +60,7 @@ pub async fn verdict(
     wait: Duration,
 ) -> Outcome<Findings> {
     let deadline = Instant::now() + wait;
+    let (mut last, mut since) = (Vec::new(), Instant::now());
     loop {
         let rest = deadline.saturating_duration_since(Instant::now());
         let silent = provider
@@ -67,7 +71,11 @@ pub async fn verdict(
             let text = "statuses of the provider are still not answered with 200".to_owned();
             findings.broken.push(text);
         }
-        if findings.broken.is_empty() || Instant::now() > deadline {
+        if findings.broken != last {
+            (last, since) = (findings.broken.clone(), Instant::now());
+        }
+        let stuck = since.elapsed() > STUCK;
+        if findings.broken.is_empty() || stuck || Instant::now() > deadline {
             findings.broken.extend(book.complaints());
             return Ok(findings);
         }

@@ -105,7 +105,7 @@ pub fn run(program: &Path, engine: &Engine, scenario: Scenario, from: u64) -> Ou
     let provider = Provider::start(config)?;
     let site = scene::site(program, engine, &provider)?;
     let (server, ready) = site.start_ready(scene::READY)?;
-    let scene = Scene::build(&ready, provider, book, 1, 1)?;
+    let scene = Scene::build(&server, &ready, provider, book, 1, 1)?;
     server.kill()?;
     let mut broken = Vec::new();
     let began = Instant::now();
