@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use waxwing_app::Base;
 use waxwing_app::dead_letters::DeadLetters;
+use waxwing_app::directory::DirectoryHandle;
 use waxwing_app::ingest::Ingest;
 use waxwing_core::ids::IdSource;
 use waxwing_core::secret::Secret;
@@ -49,8 +51,8 @@ pub struct ApiSettings {
 /// The use cases and workers of this process that handlers reach.
 #[derive(Clone)]
 pub struct AppHandles {
-    /// A channel was made or changed. Quick, never waits, and only a hint: the database tells the same a little later.
-    pub channels_changed: Arc<dyn Fn() + Send + Sync>,
+    /// The channels as ingest and delivery see them.
+    pub directory: DirectoryHandle,
     /// Takes in webhooks.
     pub ingest: Ingest,
     /// Queues messages.
@@ -62,6 +64,20 @@ pub struct AppHandles {
 }
 
 impl ApiState {
+    /// Reads the channels again after one was changed, so that the very next webhook finds it. When that fails, it is
+    /// tried again every second.
+    pub async fn channels_changed(&self) {
+        let base = Base {
+            store: self.store.clone(),
+            keyring: self.keyring.clone(),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+        };
+        if let Err(error) = self.app.directory.refresh(&base).await {
+            tracing::warn!(%error, "the channels could not be read again; that is tried every second");
+        }
+    }
+
     /// The present moment.
     #[must_use]
     pub fn now(&self) -> Timestamp {

@@ -204,7 +204,7 @@ async fn create_channel(
         .write(move |tx| channels::create(tx, &keyring, tenant, &new, now))
         .await;
     let channel = made.map_err(|error| number_is_used("phoneNumberId", error))?;
-    (state.app.channels_changed)();
+    state.channels_changed().await;
     let warnings = secret_warning(&state, &channel);
     Ok((
         StatusCode::CREATED,
@@ -307,7 +307,7 @@ async fn patch_channel(
         .await
         .map_err(|error| number_is_used("enabled", error))?;
     let channel = changed.ok_or_else(unknown_channel)?;
-    (state.app.channels_changed)();
+    state.channels_changed().await;
     let warnings = secret_warning(&state, &channel);
     Ok(Json(ChannelAnswer {
         ok: Success,
@@ -336,7 +336,7 @@ async fn delete_channel(
         channels::update(tx, &keyring, tenant, id, now, |draft| draft.enabled = false)
     });
     let channel = changed.await?.ok_or_else(unknown_channel)?;
-    (state.app.channels_changed)();
+    state.channels_changed().await;
     Ok(Json(ChannelAnswer {
         ok: Success,
         channel: channel.into(),
@@ -368,7 +368,7 @@ async fn test_channel(
             .store
             .write(move |tx| channels::set_status(tx, tenant, id, None, now))
             .await?;
-        (state.app.channels_changed)();
+        state.channels_changed().await;
         channel = find(&state, tenant, id).await?;
     }
     Ok(Json(ChannelTestAnswer {

@@ -194,7 +194,7 @@ async fn register_tenant(
     let (record, channel) = made
         .await
         .map_err(|error| number_is_used("phoneNumberId", error))?;
-    (state.app.channels_changed)();
+    state.channels_changed().await;
     tracing::info!(tenant = %tenant, channel = %channel.channel_id, "a tenant was registered");
     let warnings = secret_warning(&state, &channel);
     let tenant = TenantView {

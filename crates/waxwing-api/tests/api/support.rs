@@ -51,21 +51,17 @@ pub struct Api {
     /// The state behind the router.
     pub state: ApiState,
     router: Router,
-    /// How often a change of channels was announced.
-    pub channel_changes: Arc<AtomicU64>,
 }
 
 /// The use cases behind the handlers, without workers: what is queued stays queued.
-async fn handles(base: &Base, counter: Arc<AtomicU64>) -> AppHandles {
+async fn handles(base: &Base) -> AppHandles {
     let directory = DirectoryHandle::load(base, platform_secret_hash(base, None))
         .await
         .unwrap();
     let inbox = InboxSignal::default();
     let (delivery, _) = signal();
     AppHandles {
-        channels_changed: Arc::new(move || {
-            counter.fetch_add(1, Ordering::SeqCst);
-        }),
+        directory: directory.clone(),
         ingest: Ingest::start(base.clone(), directory.clone(), None, inbox.clone()),
         send: Send::new(base.clone(), directory, delivery.clone()),
         dead_letters: DeadLetters::new(base.clone(), delivery, inbox),
@@ -130,8 +126,6 @@ impl Api {
     pub async fn with(change: impl FnOnce(&mut ApiSettings)) -> Self {
         let db = TestDb::sqlite().await;
         let steps = Arc::new(Steps(AtomicU64::new(1)));
-        let channel_changes = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&channel_changes);
         let mut settings = ApiSettings {
             admin: AdminTokens::new(Some(&Secret::new(ADMIN)), None, true),
             platform_app_secret: true,
@@ -145,7 +139,7 @@ impl Api {
             clock: Arc::clone(&steps) as Arc<dyn Clock>,
             ids: steps,
         };
-        let app = handles(&base, counter).await;
+        let app = handles(&base).await;
         let state = ApiState {
             store: base.store,
             keyring: base.keyring,
@@ -164,7 +158,6 @@ impl Api {
             db,
             router: router(state.clone()),
             state,
-            channel_changes,
         }
     }
 

@@ -1,7 +1,5 @@
 //! Registration of tenants.
 
-use std::sync::atomic::Ordering;
-
 use serde_json::{Value, json};
 
 use crate::support::Api;
@@ -54,7 +52,11 @@ async fn a_tenant_comes_with_its_channel() {
         json!({"accessToken": "set", "appSecret": "set"})
     );
     assert_eq!(channel["webhookSecret"], "channel");
-    assert_eq!(api.channel_changes.load(Ordering::SeqCst), 1);
+    assert_eq!(
+        api.state.app.directory.current().epoch,
+        1,
+        "each change is seen at once"
+    );
 
     let path = format!(
         "/api/tenants/{}/channels/{}",

@@ -45,6 +45,8 @@ async fn a_customer_walks_through_the_menu(app: TestApp) {
 
     // The same tap again is stored but does not advance the flow; what comes next is the fallback.
     phone.tap_on(&menu.id, "balance").unwrap();
+    app.messages_until(&bank, "type=button_reply", |found| found.len() == 2)
+        .await;
     phone.say("what?");
     assert_eq!(phone.await_reply(SOON).await.unwrap().text, "Welcome Ada");
     let taps = app.messages(&bank, "type=button_reply").await;

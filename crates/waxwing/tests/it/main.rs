@@ -1,5 +1,7 @@
 //! Whole-system tests: the real binary against the emulator, over real sockets, on both engines.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod conversation;
 mod durability;
 mod sends;
