@@ -167,6 +167,9 @@ fn refused(base: &str, status: u16, answer: &Value) -> Failure {
     if let Some(hint) = answer["hint"].as_str() {
         text.push_str(&format!("\n  {hint}"));
     }
+    if let Some(id) = answer["existing"]["id"].as_str() {
+        text.push_str(&format!("\n  It is {id}."));
+    }
     if status == 401 {
         text.push_str(&format!(
             "\n  The ADMIN_TOKEN here is not the one of the server at {base}."

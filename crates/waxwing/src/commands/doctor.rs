@@ -1,5 +1,6 @@
 //! `waxwing doctor`: looks at everything that a server needs, and says what to mend.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -131,7 +132,7 @@ fn look_at_data_dir(findings: &mut Findings, settings: &Settings) -> Option<Mast
             "data directory",
             &format!("{} is no directory; set DATA_DIR to one", path.display()),
         ),
-        Ok(found) if found.permissions().readonly() => findings.problem(
+        Ok(_) if !can_write(path) => findings.problem(
             "data directory",
             &format!(
                 "{} cannot be written; give this user the right, or set DATA_DIR to another one",
@@ -160,6 +161,15 @@ fn look_at_data_dir(findings: &mut Findings, settings: &Settings) -> Option<Mast
     }
 }
 
+/// Whether a file can be made there. Rights alone do not tell: the disk may be full or mounted for reading.
+fn can_write(path: &Path) -> bool {
+    let probe = path.join(".doctor");
+    let made = std::fs::write(&probe, b"x").is_ok();
+    // A probe that stays does no harm.
+    let _ = std::fs::remove_file(&probe);
+    made
+}
+
 async fn look_at_database(
     findings: &mut Findings,
     settings: &Settings,
@@ -179,8 +189,10 @@ async fn look_at_database(
     let store = match Store::open(serve::store_config(settings)).await {
         Ok(store) => store,
         // The embedded database belongs to the server that runs.
-        Err(StoreError::Unavailable(_)) if matches!(settings.database, DatabaseUrl::Sqlite(_)) => {
-            ask_server(findings, settings, server).await;
+        Err(StoreError::Unavailable(why))
+            if matches!(settings.database, DatabaseUrl::Sqlite(_)) =>
+        {
+            ask_server(findings, settings, server, &why).await;
             return;
         }
         Err(error) => {
@@ -309,7 +321,7 @@ async fn look_at_channel(
 }
 
 /// The server that has the embedded database knows what cannot be looked at from outside.
-async fn ask_server(findings: &mut Findings, settings: &Settings, server: Option<&str>) {
+async fn ask_server(findings: &mut Findings, settings: &Settings, server: Option<&str>, why: &str) {
     let asked = async {
         let local = format!("http://127.0.0.1:{}", settings.port);
         let client = Client::new(settings, Some(server.unwrap_or(&local)))?;
@@ -358,7 +370,7 @@ async fn ask_server(findings: &mut Findings, settings: &Settings, server: Option
         findings.problem(
             "server",
             &format!(
-                "a process has the database, but cannot be asked: {}",
+                "the database cannot be opened here ({why}), and no server can be asked: {}",
                 failure.text
             ),
         );
