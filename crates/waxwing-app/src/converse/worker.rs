@@ -28,8 +28,12 @@ const RENEW_AFTER: Duration = Duration::from_secs(5);
 const NODE_ALIVE: Duration = Duration::from_secs(30);
 /// Signals only make it earlier: without one a worker looks this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A request is kept aside when a process died this often while it handled the request alone.
-const CRASHES_MAX: i64 = 3;
+/// When the oldest request was still there after this many processes in a row had died, the requests of its batch are
+/// handled one by one: one of them may be what kills the process. Fewer would suspect requests that merely waited while
+/// somebody killed the process again and again.
+const CRASHES_SUSPICIOUS: i64 = 4;
+/// A request is kept aside when this many processes died with it at the front or alone in hand.
+const CRASHES_MAX: i64 = 8;
 /// A request is kept aside when handling it alone failed this often in a row.
 const ERRORS_MAX: u32 = 5;
 /// Bodies of more bytes are parsed on a blocking thread.
@@ -91,7 +95,7 @@ struct Worker {
     tools: Arc<Tools>,
     held: Arc<AtomicU32>,
     lease: Option<Held>,
-    /// The oldest requests may have ended a process: each is handled alone, with a note before.
+    /// The process before this one died, perhaps of what waits at the front.
     suspicious: bool,
 }
 
@@ -178,10 +182,12 @@ impl Worker {
         }
         if self.suspicious {
             self.suspicious = false;
-            for event in pending {
-                self.alone_after_crash(&lease, event).await?;
+            if self.blame_front(&pending).await? >= CRASHES_SUSPICIOUS {
+                for event in pending {
+                    self.alone_after_crash(&lease, event).await?;
+                }
+                return Ok(true);
             }
-            return Ok(true);
         }
         match self.commit(&lease, &pending).await {
             Ok(outcome) => self.announce(outcome),
@@ -293,6 +299,19 @@ impl Worker {
         tokio::task::spawn_blocking(move || open(&pending))
             .await
             .map_err(|_| StoreError::Panicked)
+    }
+
+    /// Notes, before anything is done, that a process died while this request was the oldest; how often that was.
+    async fn blame_front(&self, pending: &[PendingEvent]) -> Result<i64, StoreError> {
+        let Some(front) = pending.first() else {
+            return Ok(0);
+        };
+        let id = front.id;
+        self.base()
+            .store
+            .write(move |tx| inbox::count_crash(tx, id))
+            .await?;
+        Ok(front.crashes + 1)
     }
 
     /// Handles a request alone that a process may have died of: noted before, kept aside when it happens too often.

@@ -7,6 +7,7 @@ pub fn options() -> TestOptions {
     TestOptions::new(env!("CARGO_BIN_EXE_waxwing"))
 }
 
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 /// Starts a server on an engine; `None`, with a line, when PostgreSQL is not there and not required.
 pub async fn start(
     engine: Engine,
