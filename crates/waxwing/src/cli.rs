@@ -29,6 +29,9 @@ pub enum Command {
         #[arg(long, value_name = "PATH")]
         ready_file: Option<PathBuf>,
     },
+    /// Read a webhook's body from standard input and end: whether that goes well is the answer
+    #[command(hide = true)]
+    Read,
     /// Run server, WhatsApp emulator and a starter kit on this machine and hold a conversation
     Demo(DemoArgs),
     /// Run the WhatsApp emulator alone, for a server that runs elsewhere

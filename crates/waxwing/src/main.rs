@@ -55,6 +55,7 @@ fn run(command: Command) -> Result<(), Failure> {
             limits::raise_files();
             block_on(serve(&settings, role, ready_file.as_deref()))
         }
+        Command::Read => read(),
         Command::Demo(args) => {
             let sources = Sources::of_process(Path::new("."));
             let settings = sources.and_then(Sources::read).and_then(demo::settings);
@@ -84,6 +85,17 @@ fn run(command: Command) -> Result<(), Failure> {
             with_settings(async |settings| remote::dead_letters(&settings, &action).await)
         }
     }
+}
+
+/// Reads a webhook's body as the workers do.
+fn read() -> Result<(), Failure> {
+    let mut body = Vec::new();
+    let most = u64::try_from(waxwing_core::limits::WEBHOOK_BODY_BYTES).unwrap_or(u64::MAX);
+    let input = std::io::Read::take(std::io::stdin().lock(), most);
+    std::io::Read::read_to_end(&mut { input }, &mut body)
+        .map_err(|error| Failure::new(format!("the body cannot be read: {error}")))?;
+    waxwing_app::converse::read_only(&body);
+    Ok(())
 }
 
 fn load() -> Result<Settings, Failure> {

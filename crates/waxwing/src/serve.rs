@@ -219,7 +219,7 @@ impl Server {
             }
         } else {
             // The next process finds what this one held by its registration.
-            tracing::warn!("not everything ended in time; the next process takes over");
+            tracing::warn!("what was in hand is left to the next process");
         }
         self.upkeep.abort();
         if tokio::time::timeout(LEAVE_MAX, self.base.store.close())
@@ -341,6 +341,7 @@ impl Wiring<'_> {
                 delivery: self.delivery.clone(),
                 node: self.node,
                 unclean: self.unclean,
+                probe: probe(),
                 stop: self.stop.clone(),
             });
             let deliver = deliver::run(DeliverOptions {
@@ -420,6 +421,13 @@ impl Wiring<'_> {
             },
         }
     }
+}
+
+/// This program itself reads what another process of it may have died of.
+fn probe() -> converse::Probe {
+    let program = std::env::current_exe().map(Into::into);
+    let command = program.map_or_else(|_| Vec::new(), |program| vec![program, "read".into()]);
+    converse::Probe { command }
 }
 
 /// Runs a worker. A process whose worker ended before its time is of no use, and only its successor knows how to deal

@@ -7,6 +7,13 @@
 mod apply;
 mod batch;
 mod people;
+mod probe;
 mod worker;
 
+pub use probe::Probe;
 pub use worker::{ConverseOptions, run};
+
+/// Reads a request as the workers do; what a [`Probe`]'s child process does with its input.
+pub fn read_only(body: &[u8]) {
+    std::hint::black_box(waxwing_providers::messaging::meta::parse(body)).ok();
+}

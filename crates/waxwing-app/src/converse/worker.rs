@@ -13,6 +13,7 @@ use waxwing_store::{StoreError, Tx};
 
 use super::apply::{self, Outcome, STALE_DIRECTORY, Tools};
 use super::batch::Event;
+use super::probe::Probe;
 use crate::deliver::DeliverySignal;
 use crate::directory::DirectoryHandle;
 use crate::ingest::InboxSignal;
@@ -29,11 +30,11 @@ const NODE_ALIVE: Duration = Duration::from_secs(30);
 /// Signals only make it earlier: without one a worker looks this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// When the oldest request was still there after this many processes in a row had died, the requests of its batch are
-/// handled one by one: one of them may be what kills the process. Fewer would suspect requests that merely waited while
-/// somebody killed the process again and again.
+/// read by a child process first: one of them may be what kills.
 const CRASHES_SUSPICIOUS: i64 = 4;
-/// A request is kept aside when this many processes died with it at the front or alone in hand.
-const CRASHES_MAX: i64 = 8;
+/// A request is kept aside after so many deaths at the front, whatever a child process says: reading it may be harmless
+/// and what follows not.
+const CRASHES_MAX: i64 = 100;
 /// A request is kept aside when handling it alone failed this often in a row.
 const ERRORS_MAX: u32 = 5;
 /// Bodies of more bytes are parsed on a blocking thread.
@@ -54,6 +55,8 @@ pub struct ConverseOptions {
     pub node: NodeId,
     /// The process before this one ended without a word: what it was handling may have ended it.
     pub unclean: bool,
+    /// Reads suspicious requests at the expense of a child process.
+    pub probe: Probe,
     /// Turns true when the process has to end.
     pub stop: watch::Receiver<bool>,
 }
@@ -314,25 +317,20 @@ impl Worker {
         Ok(front.crashes + 1)
     }
 
-    /// Handles a request alone that a process may have died of: noted before, kept aside when it happens too often.
+    /// Handles a request alone that a process may have died of, after a child process has survived reading it.
     async fn alone_after_crash(
         &mut self,
         lease: &Lease,
         event: PendingEvent,
     ) -> Result<(), StoreError> {
-        if event.crashes >= CRASHES_MAX {
-            return self
-                .quarantine(
-                    event,
-                    "the process ended each time this request was handled",
-                )
-                .await;
+        let deadly = match inbox::open_body(&self.base().keyring, &event) {
+            Ok(body) => !self.options.probe.survives(body).await,
+            Err(_) => false,
+        };
+        if deadly || event.crashes >= CRASHES_MAX {
+            let reason = "a process that handles this request dies";
+            return self.quarantine(event, reason).await;
         }
-        let id = event.id;
-        self.base()
-            .store
-            .write(move |tx| inbox::count_crash(tx, id))
-            .await?;
         self.alone(lease, event).await
     }
 
