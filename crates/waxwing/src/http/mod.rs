@@ -163,24 +163,42 @@ async fn connection(
 mod tests {
     use axum::routing::get;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::Notify;
 
     use super::*;
 
-    async fn start(
-        connections_max: usize,
-    ) -> (SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+    struct Server {
+        address: SocketAddr,
+        stop: watch::Sender<bool>,
+        serving: tokio::task::JoinHandle<()>,
+        /// A request for `/slow` is inside.
+        inside: Arc<Notify>,
+        /// Lets it be answered.
+        answer: Arc<Notify>,
+    }
+
+    async fn start(connections_max: usize) -> Server {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let address = listener.address;
         let (stop, stopped) = watch::channel(false);
-        let slow = || async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+        let (inside, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (entered, released) = (Arc::clone(&inside), Arc::clone(&answer));
+        let slow = move || async move {
+            entered.notify_one();
+            released.notified().await;
             "done"
         };
         let router = Router::new()
             .route("/", get(|| async { "hello" }))
             .route("/slow", get(slow));
         let serving = tokio::spawn(listener.serve(router, connections_max, stopped));
-        (address, stop, serving)
+        Server {
+            address,
+            stop,
+            serving,
+            inside,
+            answer,
+        }
     }
 
     async fn ask(stream: &mut TcpStream, path: &str) {
@@ -202,28 +220,28 @@ mod tests {
 
     #[tokio::test]
     async fn requests_end_when_the_process_ends_and_no_new_ones_are_taken() {
-        let (address, stop, serving) = start(10).await;
-        let mut idle = TcpStream::connect(address).await.unwrap();
+        let server = start(10).await;
+        let mut idle = TcpStream::connect(server.address).await.unwrap();
         ask(&mut idle, "/").await;
         assert!(read(&mut idle, "hello").await.contains("hello"));
-        let mut busy = TcpStream::connect(address).await.unwrap();
+        let mut busy = TcpStream::connect(server.address).await.unwrap();
         ask(&mut busy, "/slow").await;
-        // The request is inside once the connection has its place; the answer takes long enough to be overtaken.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        stop.send(true).unwrap();
-        assert!(read(&mut busy, "done").await.contains("done"));
+        server.inside.notified().await;
+        server.stop.send(true).unwrap();
         assert_eq!(read(&mut idle, "nothing").await, "");
-        serving.await.unwrap();
-        assert!(TcpStream::connect(address).await.is_err());
+        server.answer.notify_one();
+        assert!(read(&mut busy, "done").await.contains("done"));
+        server.serving.await.unwrap();
+        assert!(TcpStream::connect(server.address).await.is_err());
     }
 
     #[tokio::test]
     async fn connections_beyond_the_limit_wait() {
-        let (address, _stop, _serving) = start(1).await;
-        let mut first = TcpStream::connect(address).await.unwrap();
+        let server = start(1, Slow::default()).await;
+        let mut first = TcpStream::connect(server.address).await.unwrap();
         ask(&mut first, "/").await;
         assert!(read(&mut first, "hello").await.contains("hello"));
-        let mut second = TcpStream::connect(address).await.unwrap();
+        let mut second = TcpStream::connect(server.address).await.unwrap();
         ask(&mut second, "/").await;
         let early = tokio::time::timeout(Duration::from_millis(200), second.readable()).await;
         assert!(early.is_err(), "the second one has to wait");

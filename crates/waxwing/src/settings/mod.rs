@@ -1,6 +1,7 @@
 //! Settings: from the environment, `.env` and `waxwing.toml`, in this order; each known by name and checked by form.
 
 mod dotenv;
+mod form;
 mod read;
 mod show;
 mod spec;
@@ -14,9 +15,9 @@ use std::time::Duration;
 use waxwing_core::secret::Secret;
 use waxwing_store::DatabaseUrl;
 
+pub use self::form::{key, switch};
 pub use self::read::{Source, Sources, Values};
 pub use self::show::{example, table, without_effect};
-pub use self::spec::{key, switch};
 
 /// The name of the embedded database in the data directory.
 const DATABASE_FILE: &str = "waxwing.db";
