@@ -81,12 +81,21 @@ pub struct TestApp {
 impl TestApp {
     /// Starts an emulator and a server.
     pub async fn start(options: TestOptions) -> Self {
-        let emulator = Emulator::start(options.emulator.clone()).await.expect("the emulator listens");
+        let emulator = Emulator::start(options.emulator.clone())
+            .await
+            .expect("the emulator listens");
         let dir = TempDir::new().expect("a temporary directory");
         let schema = format!("it_{}", hex::encode(random::<8>()));
         let api = Api::new("http://unset", ADMIN_TOKEN);
-        let mut app =
-            Self { options, emulator, dir, schema, process: None, api, metrics: String::new() };
+        let mut app = Self {
+            options,
+            emulator,
+            dir,
+            schema,
+            process: None,
+            api,
+            metrics: String::new(),
+        };
         app.boot().await;
         app
     }
@@ -117,7 +126,9 @@ impl TestApp {
             .stderr(self.log("stderr.log"));
         if self.options.engine == Engine::Postgres {
             let url = std::env::var("WAXWING_TEST_PG_URL").expect("WAXWING_TEST_PG_URL is set");
-            command.env("DATABASE_URL", url).env("DATABASE_SCHEMA", &self.schema);
+            command
+                .env("DATABASE_URL", url)
+                .env("DATABASE_SCHEMA", &self.schema);
         }
         command.envs(self.options.env.clone());
         self.process = Some(command.spawn().expect("the server's binary starts"));
@@ -132,11 +143,17 @@ impl TestApp {
     fn read_ready(&self, ready: &Path) -> Option<(String, String)> {
         let text = std::fs::read_to_string(ready).ok()?;
         let json: Value = serde_json::from_str(&text).ok()?;
-        Some((json["api"].as_str()?.to_owned(), json["metrics"].as_str()?.to_owned()))
+        Some((
+            json["api"].as_str()?.to_owned(),
+            json["metrics"].as_str()?.to_owned(),
+        ))
     }
 
     fn log(&self, name: &str) -> Stdio {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join(name));
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join(name));
         file.map_or_else(|_| Stdio::null(), Stdio::from)
     }
 
@@ -165,8 +182,14 @@ impl TestApp {
     /// Asks the server to end (SIGTERM) and waits for it; its exit code.
     pub async fn terminate(&mut self) -> Option<i32> {
         let mut process = self.process.take().expect("the server runs");
-        let sent = Command::new("kill").arg("-TERM").arg(process.id().to_string()).status();
-        assert!(sent.is_ok_and(|status| status.success()), "the signal is sent");
+        let sent = Command::new("kill")
+            .arg("-TERM")
+            .arg(process.id().to_string())
+            .status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "the signal is sent"
+        );
         let status = wait_for(DEADLINE, || process.try_wait().ok().flatten()).await;
         status.expect("the server ends in time").code()
     }
@@ -234,7 +257,9 @@ impl TestApp {
     /// The phone of a person in the chat with a tenant.
     #[must_use]
     pub fn phone(&self, tenant: &Tenant, wa_id: &str, name: &str) -> Phone {
-        self.emulator.phone(&tenant.number, User::with_phone(wa_id, name)).expect("the number is known")
+        self.emulator
+            .phone(&tenant.number, User::with_phone(wa_id, name))
+            .expect("the number is known")
     }
 
     /// All messages of a tenant that fit a query such as `direction=IN`, the latest first.
@@ -242,10 +267,19 @@ impl TestApp {
         let mut all = Vec::new();
         let mut cursor = String::new();
         loop {
-            let path = format!("/api/tenants/{}/messages?limit=200&{query}{cursor}", tenant.id);
+            let path = format!(
+                "/api/tenants/{}/messages?limit=200&{query}{cursor}",
+                tenant.id
+            );
             let answer = self.api.get(&path).await;
             assert_eq!(answer.status, 200, "{}", answer.text);
-            all.extend(answer.body["messages"].as_array().expect("a list").iter().cloned());
+            all.extend(
+                answer.body["messages"]
+                    .as_array()
+                    .expect("a list")
+                    .iter()
+                    .cloned(),
+            );
             match answer.body["nextCursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => return all,
@@ -266,7 +300,11 @@ impl TestApp {
             if condition(&messages) {
                 return messages;
             }
-            assert!(Instant::now() < until, "{query} not in time: {messages:#?}\n{}", self.logs());
+            assert!(
+                Instant::now() < until,
+                "{query} not in time: {messages:#?}\n{}",
+                self.logs()
+            );
             tokio::task::yield_now().await;
         }
     }
@@ -280,7 +318,8 @@ impl Drop for TestApp {
 
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).expect("the random generator works");
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .expect("the random generator works");
     bytes
 }
 

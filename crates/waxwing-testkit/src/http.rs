@@ -27,8 +27,15 @@ impl Api {
     pub(crate) fn new(base: &str, token: &str) -> Self {
         // The client asks for a provider even where it only speaks plain http. A second install changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client without TLS builds");
-        Self { client, base: base.to_owned(), token: token.to_owned() }
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("a client without TLS builds");
+        Self {
+            client,
+            base: base.to_owned(),
+            token: token.to_owned(),
+        }
     }
 
     /// The address of the server.
@@ -39,27 +46,51 @@ impl Api {
 
     /// GET with the admin token.
     pub async fn get(&self, path: &str) -> Answer {
-        self.answer(self.client.get(self.url(path)).bearer_auth(&self.token)).await
+        self.answer(self.client.get(self.url(path)).bearer_auth(&self.token))
+            .await
     }
 
     /// POST of JSON with the admin token.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.answer(self.client.post(self.url(path)).bearer_auth(&self.token).json(body)).await
+        self.answer(
+            self.client
+                .post(self.url(path))
+                .bearer_auth(&self.token)
+                .json(body),
+        )
+        .await
     }
 
     /// PATCH of JSON with the admin token.
     pub async fn patch(&self, path: &str, body: &Value) -> Answer {
-        self.answer(self.client.patch(self.url(path)).bearer_auth(&self.token).json(body)).await
+        self.answer(
+            self.client
+                .patch(self.url(path))
+                .bearer_auth(&self.token)
+                .json(body),
+        )
+        .await
     }
 
     /// POST of a webhook with a signature.
     pub async fn webhook(&self, body: &[u8], signature: &str) -> Answer {
-        let request = self.client.post(self.url("/whatsapp/webhook")).header("x-hub-signature-256", signature);
-        self.answer(request.header("content-type", "application/json").body(body.to_vec())).await
+        let request = self
+            .client
+            .post(self.url("/whatsapp/webhook"))
+            .header("x-hub-signature-256", signature);
+        self.answer(
+            request
+                .header("content-type", "application/json")
+                .body(body.to_vec()),
+        )
+        .await
     }
 
     /// A request of the test's own making.
-    pub async fn send(&self, make: impl FnOnce(&reqwest::Client, &str) -> reqwest::RequestBuilder) -> Answer {
+    pub async fn send(
+        &self,
+        make: impl FnOnce(&reqwest::Client, &str) -> reqwest::RequestBuilder,
+    ) -> Answer {
         self.answer(make(&self.client, &self.base)).await
     }
 
@@ -70,9 +101,17 @@ impl Api {
     async fn answer(&self, request: reqwest::RequestBuilder) -> Answer {
         let response = request.send().await.expect("the server answers");
         let status = response.status().as_u16();
-        let retry_after =
-            response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+        let retry_after = response
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok())
+            .map(ToOwned::to_owned);
         let text = response.text().await.expect("the answer is whole");
-        Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null), text, retry_after }
+        Answer {
+            status,
+            body: serde_json::from_str(&text).unwrap_or(Value::Null),
+            text,
+            retry_after,
+        }
     }
 }

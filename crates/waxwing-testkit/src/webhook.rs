@@ -41,7 +41,10 @@ impl Sender {
     /// A person.
     #[must_use]
     pub fn new(wa_id: &str, name: &str) -> Self {
-        Self { wa_id: wa_id.to_owned(), name: name.to_owned() }
+        Self {
+            wa_id: wa_id.to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     /// One change with one message of this person; `content` holds `type` and the object of that type.

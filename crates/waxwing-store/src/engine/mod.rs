@@ -10,6 +10,7 @@ mod ids;
 mod job;
 mod migrate;
 mod postgres;
+mod queue;
 mod row;
 mod sqlite;
 mod statement;

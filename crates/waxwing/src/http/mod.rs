@@ -237,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn connections_beyond_the_limit_wait() {
-        let server = start(1, Slow::default()).await;
+        let server = start(1).await;
         let mut first = TcpStream::connect(server.address).await.unwrap();
         ask(&mut first, "/").await;
         assert!(read(&mut first, "hello").await.contains("hello"));

@@ -8,10 +8,8 @@ mod worker;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Sender, bounded};
-
 use super::error::StoreError;
-use super::job::Message;
+use super::queue::{Stopper, WorkQueue};
 use super::store::StoreConfig;
 
 pub(crate) use config::quoted_schema;
@@ -22,7 +20,7 @@ const STACK_BYTES: usize = 512 * 1024;
 
 /// The threads of one database.
 pub(crate) struct Pool {
-    queue: Sender<Message>,
+    stopper: Stopper,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -31,37 +29,29 @@ impl Pool {
     pub(crate) fn start(
         url: &str,
         config: &StoreConfig,
-        room: usize,
-    ) -> Result<(Self, Sender<Message>), StoreError> {
+    ) -> Result<(Self, Arc<WorkQueue>), StoreError> {
         let target = Arc::new(config::Target::new(url, config)?);
-        let (queue, work) = bounded(room + config.pg_connections);
-        let threads = (0..config.pg_connections.max(1))
-            .map(|_| {
-                let (target, work) = (Arc::clone(&target), work.clone());
+        let count = config.pg_connections.max(1);
+        let queue = Arc::new(WorkQueue::new(count));
+        let stopper = Stopper(Arc::clone(&queue));
+        let threads = (0..count)
+            .map(|number| {
+                let (target, queue) = (Arc::clone(&target), Arc::clone(&queue));
                 std::thread::Builder::new()
                     .name("waxwing-db".to_owned())
                     .stack_size(STACK_BYTES)
-                    .spawn(move || worker::run(target, &work))
+                    .spawn(move || worker::run(&target, &queue, number))
                     .map_err(|error| {
                         StoreError::Unavailable(format!("no thread for the database: {error}"))
                     })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok((
-            Self {
-                queue: queue.clone(),
-                threads,
-            },
-            queue,
-        ))
+        Ok((Self { stopper, threads }, queue))
     }
 
     /// Lets the threads finish what waits and joins them.
     pub(crate) fn stop(self) {
-        for _ in &self.threads {
-            // A thread that has ended already needs no message.
-            let _ = self.queue.send(Message::Stop);
-        }
+        drop(self.stopper);
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a database thread ended by a panic");
