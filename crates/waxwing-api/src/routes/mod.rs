@@ -26,65 +26,72 @@ use crate::errors::ApiError;
 use crate::state::ApiState;
 use crate::{layers, openapi};
 
+/// Gives the routes of a module with their description.
+type Module = fn() -> OpenApiRouter<ApiState>;
+
 /// Routes of a tenant, relative to `/api/tenants/{tenant}`.
-fn tenant() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
-        .merge(settings::routes())
-        .merge(channels::routes())
-        .merge(templates::routes())
-        .merge(flows::routes())
-        .merge(messages::routes())
-        .merge(conversations::routes())
-        .merge(dead_letters::routes())
-        .merge(events::routes())
-}
+const TENANT: &[Module] = &[
+    settings::routes,
+    channels::routes,
+    templates::routes,
+    flows::routes,
+    messages::routes,
+    conversations::routes,
+    dead_letters::routes,
+    events::routes,
+];
 
 /// Routes of the platform, relative to `/api`. They answer without the prefix, too.
-fn platform() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
-        .merge(tenants::routes())
-        .merge(dead_letters::platform_routes())
-        .nest("/tenants/{tenant}", tenant())
-}
+const PLATFORM: &[Module] = &[tenants::routes, dead_letters::platform_routes];
+
+/// Where the routes of a tenant stand among those of the platform.
+const TENANT_PATH: &str = "/tenants/{tenant}";
 
 /// Routes with whole paths.
-fn plain() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
-        .merge(docs::routes())
-        .merge(health::routes())
-}
+const PLAIN: &[Module] = &[docs::routes, health::routes];
 
 /// Routes that providers call, with whole paths. They authenticate and limit each request themselves.
-fn webhooks() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().merge(webhooks::routes())
+const WEBHOOKS: &[Module] = &[webhooks::routes];
+
+/// The routes of modules without their description. Each description is dropped before the next one is made: all of
+/// them together would leave holes of four megabytes in the memory of every process.
+fn served(modules: &[Module]) -> Router<ApiState> {
+    modules.iter().fold(Router::new(), |all, module| {
+        all.merge(Router::from(module()))
+    })
+}
+
+/// The routes of modules with their description.
+fn described(modules: &[Module]) -> OpenApiRouter<ApiState> {
+    modules
+        .iter()
+        .fold(OpenApiRouter::new(), |all, module| all.merge(module()))
 }
 
 /// The whole surface.
 pub fn router(state: ApiState) -> Router {
-    let (api, provider, _) = parts();
-    layers::outer(layers::api(api, &state).merge(layers::webhooks(provider))).with_state(state)
-}
-
-/// The OpenAPI document of the whole surface.
-#[must_use]
-pub fn document() -> OpenApi {
-    parts().2
-}
-
-fn parts() -> (Router<ApiState>, Router<ApiState>, OpenApi) {
-    let described = OpenApiRouter::with_openapi(openapi::base())
+    let platform = || served(PLATFORM).nest(TENANT_PATH, served(TENANT));
+    let api = served(PLAIN)
         .nest("/api", platform())
-        .merge(plain());
-    let (api, mut document) = described.split_for_parts();
-    let (provider, described) = webhooks().split_for_parts();
-    document.merge(described);
-    openapi::complete(&mut document);
-    let api = api
-        .merge(Router::from(platform()))
-        .nest("/api", Router::from(tenant()))
+        .merge(platform())
+        .nest("/api", served(TENANT))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method);
-    (api, provider, document)
+    let provider = layers::webhooks(served(WEBHOOKS));
+    layers::outer(layers::api(api, &state).merge(provider)).with_state(state)
+}
+
+/// The OpenAPI document of the whole surface. Of the places of a route, it names one.
+#[must_use]
+pub fn document() -> OpenApi {
+    let platform = described(PLATFORM).nest(TENANT_PATH, described(TENANT));
+    let mut document = OpenApiRouter::with_openapi(openapi::base())
+        .nest("/api", platform)
+        .merge(described(PLAIN))
+        .merge(described(WEBHOOKS))
+        .into_openapi();
+    openapi::complete(&mut document);
+    document
 }
 
 async fn unknown_route() -> ApiError {

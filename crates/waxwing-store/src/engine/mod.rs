@@ -10,7 +10,6 @@ mod ids;
 mod job;
 mod migrate;
 mod postgres;
-mod queue;
 mod row;
 mod sqlite;
 mod statement;

@@ -14,16 +14,14 @@ use super::error::StoreError;
 use super::job::{Kind, Message, TypedJob};
 use super::migrate::Step;
 use super::postgres::Pool;
-use super::queue::WorkQueue;
 use super::sqlite::Threads;
 use super::statement::{Scope, Statement};
 use super::tx::Tx;
 
-/// How many calls may wait in each lane. Callers beyond wait outside, but not longer than this.
+/// How many calls may wait in each lane. Callers beyond wait outside, at most [`LONGEST_WAIT`].
 const INTERACTIVE_SLOTS: usize = 2048;
 const BULK_SLOTS: usize = 64;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-const LONGEST_BULK_WAIT: Duration = Duration::from_secs(60);
 
 /// Where the database is.
 #[derive(Clone)]
@@ -132,23 +130,16 @@ impl fmt::Debug for StoreConfig {
 }
 
 /// A queue to database threads with a bounded number of places.
-struct Lane {
-    queue: Queue,
+pub(crate) struct Lane {
+    queue: Sender<Message>,
     slots: Arc<Semaphore>,
-    longest_wait: Duration,
-}
-
-enum Queue {
-    Writer(Sender<Message>),
-    Pool(Arc<WorkQueue>),
 }
 
 impl Lane {
-    fn new(queue: Queue, slots: usize, longest_wait: Duration) -> Self {
+    fn new(queue: Sender<Message>, slots: usize) -> Self {
         Self {
             queue,
             slots: Arc::new(Semaphore::new(slots)),
-            longest_wait,
         }
     }
 }
@@ -195,26 +186,21 @@ impl Store {
     pub async fn open(config: StoreConfig) -> Result<Self, StoreError> {
         let engine = config.url.engine();
         let (steps, schema) = (config.steps, config.schema.clone());
-        let mut bulk_slots = BULK_SLOTS;
+        let room = INTERACTIVE_SLOTS + 1;
         let (workers, read, write, bulk) = match &config.url {
             DatabaseUrl::Sqlite(path) => {
-                // A place more for the message that stops the writer.
-                let room = (INTERACTIVE_SLOTS + 1, BULK_SLOTS + 1);
-                let (threads, queues) = Threads::start(path.clone(), &config, room).await?;
-                let (write, bulk) = (Queue::Writer(queues.write), Queue::Writer(queues.bulk));
+                let (threads, queues) =
+                    Threads::start(path.clone(), &config, room, BULK_SLOTS + 1).await?;
                 (
                     Workers::Sqlite(threads),
-                    Queue::Pool(queues.read),
-                    write,
-                    bulk,
+                    queues.read,
+                    queues.write,
+                    queues.bulk,
                 )
             }
             DatabaseUrl::Postgres(url) => {
-                let (pool, queue) = Pool::start(url, &config)?;
-                // Bulk work never holds all connections.
-                bulk_slots = (config.pg_connections / 4).max(1);
-                let lane = || Queue::Pool(Arc::clone(&queue));
-                (Workers::Postgres(pool), lane(), lane(), lane())
+                let (pool, queue) = Pool::start(url, &config, INTERACTIVE_SLOTS * 2 + BULK_SLOTS)?;
+                (Workers::Postgres(pool), queue.clone(), queue.clone(), queue)
             }
         };
         let inner = Inner {
@@ -222,9 +208,9 @@ impl Store {
             steps,
             schema,
             closed: AtomicBool::new(false),
-            read: Lane::new(read, INTERACTIVE_SLOTS, LONGEST_WAIT),
-            write: Lane::new(write, INTERACTIVE_SLOTS, LONGEST_WAIT),
-            bulk: Lane::new(bulk, bulk_slots, LONGEST_BULK_WAIT),
+            read: Lane::new(read, INTERACTIVE_SLOTS),
+            write: Lane::new(write, INTERACTIVE_SLOTS),
+            bulk: Lane::new(bulk, BULK_SLOTS),
             workers: std::sync::Mutex::new(Some(workers)),
         };
         Ok(Self {
@@ -355,25 +341,19 @@ impl Store {
     {
         let slot = match Arc::clone(&lane.slots).try_acquire_owned() {
             Ok(slot) => slot,
-            Err(_) => {
-                tokio::time::timeout(lane.longest_wait, Arc::clone(&lane.slots).acquire_owned())
-                    .await
-                    .map_err(|_| StoreError::Full)?
-                    .map_err(|_| StoreError::Closed)?
-            }
+            Err(_) => tokio::time::timeout(LONGEST_WAIT, Arc::clone(&lane.slots).acquire_owned())
+                .await
+                .map_err(|_| StoreError::Full)?
+                .map_err(|_| StoreError::Closed)?,
         };
         if self.inner.closed.load(Ordering::SeqCst) {
             return Err(StoreError::Closed);
         }
         let (job, answer) = TypedJob::new(kind, closure, slot);
-        // The queue has a place for every slot, so this fails only when the threads are told to end.
-        let taken = match &lane.queue {
-            Queue::Writer(queue) => queue.try_send(Message::Job(Box::new(job))).is_ok(),
-            Queue::Pool(queue) => queue.push(Box::new(job)),
-        };
-        if !taken {
-            return Err(StoreError::Closed);
-        }
+        // The queue has a place for every slot, so this fails only when the threads are gone.
+        lane.queue
+            .try_send(Message::Job(Box::new(job)))
+            .map_err(|_| StoreError::Closed)?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 }

@@ -8,8 +8,10 @@ mod worker;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use crossbeam_channel::{Sender, bounded};
+
 use super::error::StoreError;
-use super::queue::{Stopper, WorkQueue};
+use super::job::Message;
 use super::store::StoreConfig;
 
 pub(crate) use config::quoted_schema;
@@ -20,7 +22,7 @@ const STACK_BYTES: usize = 512 * 1024;
 
 /// The threads of one database.
 pub(crate) struct Pool {
-    stopper: Stopper,
+    queue: Sender<Message>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -29,29 +31,37 @@ impl Pool {
     pub(crate) fn start(
         url: &str,
         config: &StoreConfig,
-    ) -> Result<(Self, Arc<WorkQueue>), StoreError> {
+        room: usize,
+    ) -> Result<(Self, Sender<Message>), StoreError> {
         let target = Arc::new(config::Target::new(url, config)?);
-        let count = config.pg_connections.max(1);
-        let queue = Arc::new(WorkQueue::new(count));
-        let stopper = Stopper(Arc::clone(&queue));
-        let threads = (0..count)
-            .map(|number| {
-                let (target, queue) = (Arc::clone(&target), Arc::clone(&queue));
+        let (queue, work) = bounded(room + config.pg_connections);
+        let threads = (0..config.pg_connections.max(1))
+            .map(|_| {
+                let (target, work) = (Arc::clone(&target), work.clone());
                 std::thread::Builder::new()
                     .name("waxwing-db".to_owned())
                     .stack_size(STACK_BYTES)
-                    .spawn(move || worker::run(&target, &queue, number))
+                    .spawn(move || worker::run(target, &work))
                     .map_err(|error| {
                         StoreError::Unavailable(format!("no thread for the database: {error}"))
                     })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok((Self { stopper, threads }, queue))
+        Ok((
+            Self {
+                queue: queue.clone(),
+                threads,
+            },
+            queue,
+        ))
     }
 
     /// Lets the threads finish what waits and joins them.
     pub(crate) fn stop(self) {
-        drop(self.stopper);
+        for _ in &self.threads {
+            // A thread that has ended already needs no message.
+            let _ = self.queue.send(Message::Stop);
+        }
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a database thread ended by a panic");

@@ -4,22 +4,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::Receiver;
 use tokio::runtime::{Builder, Runtime};
 
 use super::config::{Target, jittered};
 use super::session::Session;
 use crate::engine::error::StoreError;
-use crate::engine::job::{Job, Kind};
-use crate::engine::queue::WorkQueue;
+use crate::engine::job::{Job, Kind, Message};
 use crate::engine::tx::{Backend, Tx};
 
 /// How often a closure runs at most, and the pause after the first failure; it doubles.
 const MOST_TRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 
-pub(crate) fn run(target: &Arc<Target>, queue: &WorkQueue, number: usize) {
+pub(crate) fn run(target: Arc<Target>, queue: &Receiver<Message>) {
     let mut worker: Option<Worker> = None;
-    while let Some(job) = queue.take(number) {
+    while let Ok(Message::Job(job)) = queue.recv() {
         if job.abandoned() {
             continue;
         }
@@ -27,7 +27,7 @@ pub(crate) fn run(target: &Arc<Target>, queue: &WorkQueue, number: usize) {
             match Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => {
                     worker = Some(Worker {
-                        target: Arc::clone(target),
+                        target: Arc::clone(&target),
                         runtime: Rc::new(runtime),
                         session: None,
                     })

@@ -11,12 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::oneshot;
 
 use super::error::StoreError;
 use super::job::Message;
-use super::queue::{Stopper, WorkQueue};
 use super::store::{OnFatal, StoreConfig};
 
 pub(crate) use connection::Connection;
@@ -59,15 +58,14 @@ impl Fatal {
 
 /// The queues into the threads.
 pub(crate) struct Queues {
-    pub read: Arc<WorkQueue>,
+    pub read: Sender<Message>,
     pub write: Sender<Message>,
     pub bulk: Sender<Message>,
 }
 
 /// The threads of one file.
 pub(crate) struct Threads {
-    write: Sender<Message>,
-    stopper: Stopper,
+    queues: Queues,
     readers: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
     checkpointer: JoinHandle<()>,
@@ -80,7 +78,8 @@ impl Threads {
     pub(crate) async fn start(
         path: PathBuf,
         config: &StoreConfig,
-        room: (usize, usize),
+        room: usize,
+        bulk_room: usize,
     ) -> Result<(Self, Queues), StoreError> {
         if rusqlite::version_number() < OLDEST_SQLITE {
             return Err(StoreError::Driver(format!(
@@ -90,8 +89,9 @@ impl Threads {
         }
         let lock = take_lock(&path)?;
         let fatal = Fatal::new(Arc::clone(&config.on_fatal));
-        let (write, write_queue) = bounded(room.0);
-        let (bulk, bulk_queue) = bounded(room.1);
+        let (read, read_queue) = bounded(room);
+        let (write, write_queue) = bounded(room);
+        let (bulk, bulk_queue) = bounded(bulk_room);
 
         let checkpointer = checkpoint::Checkpointer::new(path.clone(), fatal.clone());
         let (requests, request_queue) = bounded(1);
@@ -114,33 +114,40 @@ impl Threads {
             checkpointer.run(&request_queue, &thread)
         })?;
         let longest = config.longest_statement;
-        let count = config.readers.max(1);
-        let read = Arc::new(WorkQueue::new(count));
-        let stopper = Stopper(Arc::clone(&read));
-        let readers = (0..count)
-            .map(|number| {
-                let (path, queue) = (path.clone(), Arc::clone(&read));
+        let readers = (0..config.readers.max(1))
+            .map(|_| {
+                let (path, queue): (PathBuf, Receiver<Message>) =
+                    (path.clone(), read_queue.clone());
                 spawn("waxwing-db-read", move || {
-                    reader::run(&path, longest, &queue, number);
+                    reader::run(&path, longest, &queue)
                 })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let threads = Self {
+
+        let queues = Queues {
+            read: read.clone(),
             write: write.clone(),
-            stopper,
-            readers,
-            writer,
-            checkpointer,
-            lock,
+            bulk: bulk.clone(),
         };
-        Ok((threads, Queues { read, write, bulk }))
+        Ok((
+            Self {
+                queues: Queues { read, write, bulk },
+                readers,
+                writer,
+                checkpointer,
+                lock,
+            },
+            queues,
+        ))
     }
 
     /// Lets the threads finish what waits and joins them. The writer closes last and copies the log back.
     pub(crate) fn stop(self) {
-        drop(self.stopper);
-        // A thread that has ended already needs no message.
-        let _ = self.write.send(Message::Stop);
+        for _ in &self.readers {
+            // A thread that has ended already needs no message.
+            let _ = self.queues.read.send(Message::Stop);
+        }
+        let _ = self.queues.write.send(Message::Stop);
         let panicked = self
             .readers
             .into_iter()

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Receiver;
+
 use super::connection::{Connection, Role};
 use crate::engine::error::StoreError;
-use crate::engine::job::{Job, Kind};
-use crate::engine::queue::WorkQueue;
+use crate::engine::job::{Job, Kind, Message};
 use crate::engine::tx::{Backend, Tx};
 
 /// How many steps of SQLite's machine pass between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: i32 = 20_000;
 
-pub(crate) fn run(path: &Path, longest: Duration, queue: &WorkQueue, number: usize) {
+pub(crate) fn run(path: &Path, longest: Duration, queue: &Receiver<Message>) {
     let mut reader = None;
-    while let Some(mut job) = queue.take(number) {
+    while let Ok(Message::Job(mut job)) = queue.recv() {
         if job.abandoned() {
             continue;
         }

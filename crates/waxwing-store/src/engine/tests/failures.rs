@@ -66,27 +66,6 @@ fn idle_connections_that_were_ended_come_back() {
     });
 }
 
-static CONNECTIONS: Statement = Statement::new(
-    "CONNECTIONS",
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()",
-    Scope::Global,
-);
-
-#[test]
-fn calls_one_after_the_other_need_one_connection() {
-    on_postgres(16, |db| async move {
-        for _ in 0..40 {
-            db.store().ping().await.unwrap();
-        }
-        let connections = db
-            .store()
-            .read(|tx| tx.query_one::<i64>(&CONNECTIONS, &[]))
-            .await;
-        // Sixteen without the order; a second one where an answer overtakes the thread that gave it.
-        assert!(matches!(connections, Ok(1..=3)), "{connections:?}");
-    });
-}
-
 #[test]
 fn a_connection_lost_before_the_commit_runs_the_closure_again() {
     on_postgres(1, |db| async move {
