@@ -1,6 +1,6 @@
 //! Waxwing: a self-hosted, multi-tenant WhatsApp Business platform in one binary.
 //!
-//! This crate reads the settings, wires the parts together ([`serve`]) and holds the command line ([`cli`]).
+//! This crate reads the settings, wires the parts together ([`mod@serve`]) and holds the command line ([`cli`]).
 
 mod cli;
 mod client;

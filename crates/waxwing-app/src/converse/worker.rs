@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use waxwing_core::ids::NodeId;
 use waxwing_core::time::Timestamp;
 use waxwing_store::domain::inbox::{self, Finished, PARTITIONS, PendingEvent};
@@ -61,11 +62,13 @@ pub struct ConverseOptions {
     pub stop: watch::Receiver<bool>,
 }
 
-/// Runs the workers of all partitions until the process has to end. They finish the batch they are at.
+/// Runs the workers of all partitions until the process has to end. They finish the batch they are at. Returns early
+/// when one of them dies.
 pub async fn run(options: ConverseOptions) {
     let held = Arc::new(AtomicU32::new(0));
     let configs = ConfigCache::default();
-    let workers = (0..PARTITIONS).map(|partition| {
+    let mut workers = JoinSet::new();
+    for partition in 0..PARTITIONS {
         let tools = Arc::new(Tools {
             base: options.base.clone(),
             configs: configs.clone(),
@@ -78,11 +81,13 @@ pub async fn run(options: ConverseOptions) {
             lease: None,
             suspicious: options.unclean,
         };
-        tokio::spawn(worker.run())
-    });
-    for worker in workers.collect::<Vec<_>>() {
-        if let Err(error) = worker.await {
-            tracing::error!(%error, "a conversation worker ended");
+        workers.spawn(worker.run());
+    }
+    while let Some(ended) = workers.join_next().await {
+        // A partition without its worker would stand still unseen: whoever started this has to know.
+        if let Err(error) = ended {
+            tracing::error!(%error, "a conversation worker died");
+            return;
         }
     }
 }
