@@ -50,7 +50,7 @@ pub struct DeliverOptions {
 }
 
 /// Runs the worker until the process has to end; then nothing is claimed any more, and what is in flight gets
-/// [`DRAIN_MAX`] to end.
+/// `DRAIN_MAX` to end.
 pub async fn run(options: DeliverOptions) {
     let sender = Sender {
         base: options.base.clone(),

@@ -117,7 +117,7 @@ fn lane_cutoff(now: Timestamp) -> Timestamp {
     now.minus(UNKNOWN_LANE_WAIT)
 }
 
-/// Messages that are due and first in their conversation: of the tenants after `after`, at most [`TENANTS_LOOKED_AT`],
+/// Messages that are due and first in their conversation: of the tenants after `after`, at most `TENANTS_LOOKED_AT`,
 /// with equal parts for each. The last tenant that was looked at is where the next look begins, `None` at the end.
 ///
 /// # Errors
