@@ -18,10 +18,11 @@ use super::sqlite::Threads;
 use super::statement::{Scope, Statement};
 use super::tx::Tx;
 
-/// How many calls may wait in each lane. Callers beyond wait outside, at most [`LONGEST_WAIT`].
+/// How many calls may wait in each lane. Callers beyond wait outside, but not longer than this.
 const INTERACTIVE_SLOTS: usize = 2048;
 const BULK_SLOTS: usize = 64;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_BULK_WAIT: Duration = Duration::from_secs(60);
 
 /// Where the database is.
 #[derive(Clone)]
@@ -133,13 +134,15 @@ impl fmt::Debug for StoreConfig {
 pub(crate) struct Lane {
     queue: Sender<Message>,
     slots: Arc<Semaphore>,
+    longest_wait: Duration,
 }
 
 impl Lane {
-    fn new(queue: Sender<Message>, slots: usize) -> Self {
+    fn new(queue: Sender<Message>, slots: usize, longest_wait: Duration) -> Self {
         Self {
             queue,
             slots: Arc::new(Semaphore::new(slots)),
+            longest_wait,
         }
     }
 }
@@ -203,14 +206,19 @@ impl Store {
                 (Workers::Postgres(pool), queue.clone(), queue.clone(), queue)
             }
         };
+        let bulk_slots = match engine {
+            Engine::Sqlite => BULK_SLOTS,
+            // The lanes share the connections; bulk work never holds more than a quarter of them.
+            Engine::Postgres => (config.pg_connections / 4).max(1),
+        };
         let inner = Inner {
             engine,
             steps,
             schema,
             closed: AtomicBool::new(false),
-            read: Lane::new(read, INTERACTIVE_SLOTS),
-            write: Lane::new(write, INTERACTIVE_SLOTS),
-            bulk: Lane::new(bulk, BULK_SLOTS),
+            read: Lane::new(read, INTERACTIVE_SLOTS, LONGEST_WAIT),
+            write: Lane::new(write, INTERACTIVE_SLOTS, LONGEST_WAIT),
+            bulk: Lane::new(bulk, bulk_slots, LONGEST_BULK_WAIT),
             workers: std::sync::Mutex::new(Some(workers)),
         };
         Ok(Self {
@@ -341,10 +349,12 @@ impl Store {
     {
         let slot = match Arc::clone(&lane.slots).try_acquire_owned() {
             Ok(slot) => slot,
-            Err(_) => tokio::time::timeout(LONGEST_WAIT, Arc::clone(&lane.slots).acquire_owned())
-                .await
-                .map_err(|_| StoreError::Full)?
-                .map_err(|_| StoreError::Closed)?,
+            Err(_) => {
+                tokio::time::timeout(lane.longest_wait, Arc::clone(&lane.slots).acquire_owned())
+                    .await
+                    .map_err(|_| StoreError::Full)?
+                    .map_err(|_| StoreError::Closed)?
+            }
         };
         if self.inner.closed.load(Ordering::SeqCst) {
             return Err(StoreError::Closed);

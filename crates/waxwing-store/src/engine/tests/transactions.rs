@@ -324,6 +324,35 @@ store_test!(
     }
 );
 
+store_test!(bulk_writes_leave_connections_for_others, |db| async move {
+    make_things(&db).await;
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Arc::new(std::sync::Mutex::new(gate));
+    let writes: Vec<_> = (0..8_i64)
+        .map(|n| {
+            let (store, gate) = (db.store().clone(), Arc::clone(&gate));
+            tokio::spawn(async move {
+                store
+                    .write_bulk(move |tx| {
+                        // Ends when the sender goes away.
+                        let _ = gate.lock().unwrap().recv();
+                        put(tx, n, &format!("label {n}"))
+                    })
+                    .await
+            })
+        })
+        .collect();
+    for _ in 0..20 {
+        let ping = tokio::time::timeout(std::time::Duration::from_secs(20), db.store().ping());
+        assert_eq!(ping.await, Ok(Ok(())));
+    }
+    drop(release);
+    for write in writes {
+        assert_eq!(write.await.unwrap(), Ok(()));
+    }
+    assert_eq!(labels(&db).await.len(), 8);
+});
+
 store_test!(
     a_closed_store_says_so_and_has_finished_its_work,
     |db| async move {
