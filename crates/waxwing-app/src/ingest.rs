@@ -1,6 +1,7 @@
 //! Ingest: verify, append durably, acknowledge. Nothing else happens before the answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 use waxwing_core::event::Route;
@@ -25,14 +26,33 @@ pub enum IngestError {
     Unavailable(StoreError),
 }
 
-/// Wakes the workers of a partition.
+/// Wakes the workers of a partition, and tells them when acknowledgements wait.
 #[derive(Debug, Clone, Default)]
-pub struct InboxSignal(Arc<[Notify; PARTITIONS as usize]>);
+pub struct InboxSignal(Arc<Signal>);
+
+#[derive(Debug, Default)]
+struct Signal {
+    arrivals: [Notify; PARTITIONS as usize],
+    /// Requests that wait for their acknowledgement.
+    unacknowledged: AtomicUsize,
+}
+
+/// From so many waiting acknowledgements on, handling what has arrived steps back: it shares the database's writer.
+const PRESSURE_FROM: usize = 64;
+
+/// Counts a request for as long as it waits for its acknowledgement.
+struct Unacknowledged(InboxSignal);
+
+impl Drop for Unacknowledged {
+    fn drop(&mut self) {
+        self.0.0.unacknowledged.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl InboxSignal {
     /// Something arrived in the partitions of the mask.
     pub fn wake(&self, mask: u16) {
-        for (partition, signal) in self.0.iter().enumerate() {
+        for (partition, signal) in self.0.arrivals.iter().enumerate() {
             if mask & (1 << partition) != 0 {
                 signal.notify_one();
             }
@@ -41,7 +61,20 @@ impl InboxSignal {
 
     /// Waits until something arrives in the partition.
     pub async fn wait(&self, partition: u16) {
-        self.0[usize::from(partition % PARTITIONS)].notified().await;
+        self.0.arrivals[usize::from(partition % PARTITIONS)]
+            .notified()
+            .await;
+    }
+
+    fn waits(&self) -> Unacknowledged {
+        self.0.unacknowledged.fetch_add(1, Ordering::Relaxed);
+        Unacknowledged(self.clone())
+    }
+
+    /// Whether so many requests wait for their acknowledgement that handling has to step back.
+    #[must_use]
+    pub fn under_pressure(&self) -> bool {
+        self.0.unacknowledged.load(Ordering::Relaxed) >= PRESSURE_FROM
     }
 }
 
@@ -112,6 +145,7 @@ impl Ingest {
             .matching_secret(body, signatures, &routes)
             .ok_or(IngestError::Signature)?;
         let mask = partition_mask(&routes);
+        let _waits = self.signal.waits();
         self.append(ChannelKind::Meta, body, secret_hash, mask)
             .await
             .map_err(IngestError::Unavailable)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -36,6 +36,9 @@ const CRASHES_SUSPICIOUS: i64 = 4;
 /// A request is kept aside after so many deaths at the front, whatever a child process says: reading it may be harmless
 /// and what follows not.
 const CRASHES_MAX: i64 = 100;
+/// How many times as long as its last batch a worker rests while acknowledgements wait, and how long at most.
+const STEP_BACK: u32 = 10;
+const STEP_BACK_MAX: Duration = Duration::from_millis(500);
 /// A request is kept aside when handling it alone failed this often in a row.
 const ERRORS_MAX: u32 = 5;
 /// Bodies of more bytes are parsed on a blocking thread.
@@ -197,8 +200,12 @@ impl Worker {
                 return Ok(true);
             }
         }
+        let started = Instant::now();
         match self.commit(&lease, &pending).await {
-            Ok(outcome) => self.announce(outcome),
+            Ok(outcome) => {
+                self.announce(outcome);
+                self.step_back(started.elapsed()).await;
+            }
             Err(error) if error == STALE_DIRECTORY => {
                 self.options.directory.reload(self.base()).await?
             }
@@ -211,6 +218,16 @@ impl Worker {
             }
         }
         Ok(true)
+    }
+
+    /// Acknowledgements come first: while many wait, a worker rests several times as long as its batch took.
+    async fn step_back(&mut self, took: Duration) {
+        if self.options.inbox.under_pressure() {
+            tokio::select! {
+                () = tokio::time::sleep((took * STEP_BACK).min(STEP_BACK_MAX)) => {}
+                _ = self.options.stop.changed() => {}
+            }
+        }
     }
 
     async fn hold_lease(&mut self) -> Result<Option<Lease>, StoreError> {

@@ -188,16 +188,17 @@ impl Worker {
     /// Looks into the database for messages that are due. A full answer means that there may be more.
     async fn look(&mut self) -> Result<(), StoreError> {
         let (from, now) = (self.look_from, self.base.clock.now());
-        let (hints, last) = self
+        let due = self
             .base
             .store
             .read(move |tx| queue::due(tx, from, now))
             .await?;
-        self.look_from = last;
-        if last.is_some() {
+        self.look_from = due.last;
+        // Messages that cannot be claimed for now would make an eager look endless: only a look that brought some.
+        if due.more && !due.hints.is_empty() {
             self.inbox.look.wanted.store(true, Ordering::Release);
         }
-        for hint in hints {
+        for hint in due.hints {
             self.push(hint);
         }
         Ok(())

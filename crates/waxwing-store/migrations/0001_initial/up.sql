@@ -171,7 +171,8 @@ CREATE TABLE messages (
   FOREIGN KEY (tenant_id, conversation_id) REFERENCES conversations (tenant_id, id)
 ) {strict};
 CREATE INDEX messages_thread ON messages (tenant_id, conversation_id, id);
-CREATE INDEX messages_provider ON messages (tenant_id, channel_id, provider_id_hash) WHERE provider_id_hash IS NOT NULL;
+-- With the id, so that ORDER BY id does not tempt the planner into walking all messages of the tenant.
+CREATE INDEX messages_provider ON messages (tenant_id, channel_id, provider_id_hash, id) WHERE provider_id_hash IS NOT NULL;
 CREATE UNIQUE INDEX messages_idempotency ON messages (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX messages_queue ON messages (tenant_id, due_at, id) WHERE status = 'queued';
 CREATE INDEX messages_lane ON messages (tenant_id, conversation_id, id) WHERE status IN ('queued', 'sending');
@@ -206,7 +207,7 @@ CREATE TABLE parked_statuses (
   PRIMARY KEY (tenant_id, id),
   FOREIGN KEY (tenant_id, channel_id) REFERENCES channels (tenant_id, id) ON DELETE CASCADE
 ) {strict};
-CREATE INDEX parked_statuses_message ON parked_statuses (tenant_id, channel_id, provider_id_hash);
+CREATE INDEX parked_statuses_message ON parked_statuses (tenant_id, channel_id, provider_id_hash, id);
 CREATE INDEX parked_statuses_age ON parked_statuses (parked_at);
 
 -- Raw provider requests, stored before they are acknowledged. Not a tenant table: one request may serve several.

@@ -117,16 +117,23 @@ fn lane_cutoff(now: Timestamp) -> Timestamp {
     now.minus(UNKNOWN_LANE_WAIT)
 }
 
+/// What a look for due messages found.
+#[derive(Debug, Clone)]
+pub struct Due {
+    /// The messages.
+    pub hints: Vec<Hint>,
+    /// Where the next look begins.
+    pub last: Option<TenantId>,
+    /// There may be more than these.
+    pub more: bool,
+}
+
 /// Messages that are due and first in their conversation: of the tenants after `after`, at most `TENANTS_LOOKED_AT`,
 /// with equal parts for each. The last tenant that was looked at is where the next look begins, `None` at the end.
 ///
 /// # Errors
 /// What the database says.
-pub fn due(
-    tx: &mut Tx<'_>,
-    after: Option<TenantId>,
-    now: Timestamp,
-) -> Result<(Vec<Hint>, Option<TenantId>), StoreError> {
+pub fn due(tx: &mut Tx<'_>, after: Option<TenantId>, now: Timestamp) -> Result<Due, StoreError> {
     let after = after.map_or(uuid::Uuid::nil(), TenantId::uuid);
     let waiting = tx.query::<TenantId>(&TENANTS_WAITING, &params![TENANTS_LOOKED_AT, after])?;
     let part = (HINTS_LOOKED_FOR / u32::try_from(waiting.len().max(1)).unwrap_or(u32::MAX))
@@ -138,6 +145,7 @@ pub fn due(
     let rows = tx.query_many::<DueRow>(&DUE, &sets)?;
     let full = waiting.len() == TENANTS_LOOKED_AT as usize;
     let last = waiting.last().copied().filter(|_| full);
+    let cut = rows.iter().any(|rows| rows.len() >= part as usize);
     let hint = |tenant_id: TenantId| {
         move |row: DueRow| Hint {
             tenant_id,
@@ -149,8 +157,13 @@ pub fn due(
     let hints = waiting
         .into_iter()
         .zip(rows)
-        .flat_map(|(tenant, rows)| rows.into_iter().map(hint(tenant)));
-    Ok((hints.collect(), last))
+        .flat_map(|(tenant, rows)| rows.into_iter().map(hint(tenant)))
+        .collect();
+    Ok(Due {
+        hints,
+        last,
+        more: cut || last.is_some(),
+    })
 }
 
 /// The next waiting messages of conversations, due or not, with their due times.
