@@ -35,11 +35,11 @@ statements! {
           AND e.status IN ('queued', 'sending') AND (e.status = 'queued' OR e.outcome_unknown = FALSE OR e.unknown_at > $3)) \
         AND EXISTS (SELECT 1 FROM channels c WHERE c.tenant_id = $1 AND c.id = m.channel_id AND c.status = 'active' AND c.paused_until <= $2) \
         ORDER BY m.due_at, m.id LIMIT $4";
-    NEXT_IN_LANE [tenant] = "SELECT id, priority, due_at FROM messages WHERE tenant_id = $1 AND conversation_id = $2 AND status = 'queued' \
+    NEXT_IN_LANE [tenant] = "SELECT id, priority, due_at FROM messages WHERE tenant_id = $1 AND conversation_id = $2 AND status IN ('queued', 'sending') AND status = 'queued' \
         ORDER BY id LIMIT 1";
     CLAIM [tenant] = "UPDATE messages SET status = 'sending', rank = 10, claimed_by = $3, attempt_id = $4, attempts = attempts + 1, updated_at = $5, \
           order_uncertain = EXISTS (SELECT 1 FROM messages u WHERE u.tenant_id = $1 AND u.conversation_id = messages.conversation_id \
-            AND u.id < $2 AND u.status = 'sending' AND u.unknown_at IS NOT NULL) \
+            AND u.id < $2 AND u.status IN ('queued', 'sending') AND u.status = 'sending' AND u.unknown_at IS NOT NULL) \
         WHERE tenant_id = $1 AND id = $2 AND status = 'queued' AND due_at <= $5 \
         AND NOT EXISTS (SELECT 1 FROM messages e WHERE e.tenant_id = $1 AND e.conversation_id = messages.conversation_id AND e.id < $2 \
           AND e.status IN ('queued', 'sending') AND (e.status = 'queued' OR e.outcome_unknown = FALSE OR e.unknown_at > $6)) \
