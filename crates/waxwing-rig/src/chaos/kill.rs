@@ -218,6 +218,7 @@ fn kill_all(
 ) -> Outcome<Toll> {
     let mut toll = Toll::default();
     let mut next = Some(first);
+    let mut before = 0;
     let began = Instant::now();
     for count in 1..=plan.kills {
         let mut server = match next.take() {
@@ -238,9 +239,12 @@ fn kill_all(
         } else {
             toll.starting += 1;
         }
+        let pid = server.pid();
         if let Err(death) = server.kill() {
-            toll.deaths.push(death);
+            let after = format!("{death}\n(the server killed before it was process {before})");
+            toll.deaths.push(after);
         }
+        before = pid;
         if toll.deaths.len() >= 5 {
             return Err(format!(
                 "the server does not live by itself:\n{}",
