@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, header};
-use http_body_util::LengthLimitError;
+use http_body_util::{BodyExt as _, LengthLimitError};
 use serde::de::DeserializeOwned;
 use waxwing_core::content::Violation;
 use waxwing_core::ids::ParseIdError;
@@ -63,16 +63,27 @@ fn must_be_json(headers: &HeaderMap) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// A body that is too large is read to its end and thrown away up to this size: a caller who is still writing when the
+/// connection closes sees a broken pipe and never the 413.
+const DISCARDED_MAX: usize = 16 * 1024 * 1024;
+
+async fn discard(mut body: Body) {
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
 /// Reads a whole body of at most `limit` bytes.
 ///
 /// # Errors
-/// 413 when it is longer (at once when it says so itself), 400 when it breaks off.
+/// 413 when it is longer (at once when it says that it is far longer), 400 when it breaks off.
 pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, ApiError> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
+    if let Some(length) = announced.filter(|length| *length > limit) {
+        if length <= DISCARDED_MAX {
+            discard(body).await;
+        }
         return Err(ApiError::too_large(limit));
     }
     to_bytes(body, limit).await.map_err(|error| {

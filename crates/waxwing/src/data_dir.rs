@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use waxwing_store::Engine;
 
@@ -11,6 +12,10 @@ use crate::failure::Failure;
 
 const LOCK: &str = "waxwing.lock";
 const NODE: &str = "node-id";
+
+/// The lock of a process that was killed can outlive it for a moment: a successor waits so long before it gives up.
+const LOCK_LINGERS: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The data directory, held by this process until dropped.
 #[derive(Debug)]
@@ -36,7 +41,7 @@ impl DataDir {
             .mode(0o600)
             .open(&file)
             .map_err(|error| failed(&file, "written", &error))?;
-        match lock.try_lock() {
+        match lock_soon(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -143,6 +148,19 @@ pub fn random<const N: usize>() -> zeroize::Zeroizing<[u8; N]> {
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes[..])
         .expect("the system's random generator works");
     bytes
+}
+
+fn lock_soon(lock: &File) -> Result<(), TryLockError> {
+    let started = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_LINGERS => {
+                // tidy: allow sleep: the kernel tells nobody when a lock is free
+                std::thread::sleep(LOOK_EVERY);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn failed(path: &Path, what: &str, error: &std::io::Error) -> Failure {

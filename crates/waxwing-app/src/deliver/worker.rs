@@ -69,6 +69,7 @@ pub async fn run(options: DeliverOptions) {
         by_tenant: HashMap::new(),
         look_from: None,
         hold_off_until: None,
+        in_doubt: Vec::new(),
     };
     worker.inbox.look.wanted.store(true, Ordering::Release);
     worker.work(options.stop).await;
@@ -87,6 +88,8 @@ struct Worker {
     look_from: Option<TenantId>,
     /// The database did not answer: wait a little before the next claim.
     hold_off_until: Option<Instant>,
+    /// Claims whose commit may have happened unseen. Nothing is claimed before they are taken back.
+    in_doubt: Vec<(Hint, AttemptId)>,
 }
 
 /// A flight that has ended and is recorded.
@@ -163,6 +166,7 @@ impl Worker {
             return Ok(());
         }
         self.hold_off_until = None;
+        self.release_in_doubt().await?;
         loop {
             let room = (IN_FLIGHT_MAX - self.flights.len()).min(CLAIM_MAX);
             if room == 0 {
@@ -204,22 +208,45 @@ impl Worker {
         Ok(())
     }
 
-    async fn claim(&self, hints: Vec<Hint>) -> Result<Vec<Claimed>, StoreError> {
-        let (node, ids, clock) = (
-            self.node,
-            Arc::clone(&self.base.ids),
-            Arc::clone(&self.base.clock),
-        );
-        self.base
+    async fn claim(&mut self, hints: Vec<Hint>) -> Result<Vec<Claimed>, StoreError> {
+        let ids = &self.base.ids;
+        let attempts: Vec<_> = hints
+            .into_iter()
+            .map(|hint| (hint, AttemptId::new(&**ids)))
+            .collect();
+        let (node, clock) = (self.node, Arc::clone(&self.base.clock));
+        let claims = attempts.clone();
+        let claimed = self
+            .base
             .store
-            .write(move |tx| {
-                let attempts: Vec<_> = hints
-                    .iter()
-                    .map(|hint| (*hint, AttemptId::new(&*ids)))
-                    .collect();
-                queue::claim(tx, &attempts, node, clock.now())
-            })
-            .await
+            .write(move |tx| queue::claim(tx, &claims, node, clock.now()))
+            .await;
+        if claimed.is_err() {
+            // The commit may have happened all the same (its answer was lost, say). Nobody else would send these.
+            self.in_doubt = attempts;
+        }
+        claimed
+    }
+
+    /// Takes back claims that were made without this worker learning of it.
+    async fn release_in_doubt(&mut self) -> Result<(), StoreError> {
+        if self.in_doubt.is_empty() {
+            return Ok(());
+        }
+        let (claims, clock) = (self.in_doubt.clone(), Arc::clone(&self.base.clock));
+        let released = self
+            .base
+            .store
+            .write(move |tx| queue::release(tx, &claims, clock.now()))
+            .await?;
+        if released > 0 {
+            tracing::warn!(
+                messages = released,
+                "claims whose commit was in doubt were taken back"
+            );
+        }
+        self.in_doubt.clear();
+        Ok(())
     }
 
     fn start(&mut self, claimed: Claimed) {

@@ -64,6 +64,9 @@ statements! {
     FINISH_ATTEMPT [tenant] = "UPDATE attempts SET finished_at = $3, outcome = $4, error_class = $5, error_code = $6, error_message = $7 \
         WHERE tenant_id = $1 AND id = $2";
     PAUSE_CHANNEL [tenant] = "UPDATE channels SET paused_until = $3 WHERE tenant_id = $1 AND id = $2 AND paused_until < $3";
+    RELEASE [tenant] = "UPDATE messages SET status = 'queued', rank = 0, attempts = attempts - 1, claimed_by = NULL, attempt_id = NULL, updated_at = $4 \
+        WHERE tenant_id = $1 AND id = $2 AND attempt_id = $3 AND status = 'sending' AND outcome_unknown = FALSE";
+    FORGET_ATTEMPT [tenant] = "DELETE FROM attempts WHERE tenant_id = $1 AND id = $2 AND finished_at IS NULL";
     RETRY_FAILED [tenant] = "UPDATE messages SET status = 'queued', rank = 0, due_at = $3, attempts = 0, outcome_unknown = FALSE, unknown_at = NULL, \
         may_be_duplicate = CASE WHEN outcome_unknown THEN TRUE ELSE may_be_duplicate END, provider_id_sealed = NULL, provider_id_hash = NULL, \
         error_class = NULL, error_code = NULL, error_message = NULL, failed_at = NULL, sent_at = NULL, updated_at = $3 \
@@ -297,6 +300,29 @@ pub fn claim(
         .collect()
 }
 
+/// Takes claims back whose commit may or may not have happened. Only for attempts that surely sent nothing: those that
+/// the caller never got. The answer is how many there were.
+///
+/// # Errors
+/// What the database says.
+pub fn release(
+    tx: &mut Tx<'_>,
+    claims: &[(Hint, AttemptId)],
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let messages: Vec<_> = claims
+        .iter()
+        .map(|(hint, attempt)| params![hint.tenant_id, hint.message_id, *attempt, now])
+        .collect();
+    let attempts: Vec<_> = claims
+        .iter()
+        .map(|(hint, attempt)| params![hint.tenant_id, *attempt])
+        .collect();
+    let released = tx.execute_many(&RELEASE, &messages)?;
+    tx.execute_many(&FORGET_ATTEMPT, &attempts)?;
+    Ok(released.iter().sum())
+}
+
 /// How an attempt ended, to be recorded.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -510,3 +536,6 @@ pub fn depth(tx: &mut Tx<'_>) -> Result<(u64, Option<Timestamp>), StoreError> {
         .min();
     Ok((depth, oldest))
 }
+
+#[cfg(test)]
+mod tests;
