@@ -10,9 +10,9 @@ use crate::{Json, StoreError, Tx, Value, params, row, statements};
 statements! {
     INSERT_FLOWS [tenant] =
         "INSERT INTO flow_sets (tenant_id, id, version, definition, created_at) VALUES ($1, $2, $3, $4, $5)";
-    CURRENT_FLOWS [tenant] =
+    CURRENT_FLOWS [tenant, scan: "the index is in this order, its last row is the answer"] =
         "SELECT id, version, definition, created_at FROM flow_sets WHERE tenant_id = $1 ORDER BY version DESC LIMIT 1";
-    FLOWS_VERSION [tenant] =
+    FLOWS_VERSION [tenant, scan: "the index is in this order, its last row is the answer"] =
         "SELECT version FROM flow_sets WHERE tenant_id = $1 ORDER BY version DESC LIMIT 1";
 }
 

@@ -1,6 +1,8 @@
 //! Messages: writing them and showing them. What the send queue does with them stands in [`super::queue`], what status
 //! webhooks do in [`super::statuses`].
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use waxwing_core::content::Content;
 use waxwing_core::delivery::Purpose;
 use waxwing_core::identity::ProviderMessageId;
@@ -35,6 +37,8 @@ statements! {
         JOIN contacts c ON c.tenant_id = m.tenant_id AND c.id = m.contact_id WHERE m.tenant_id = $1";
     ATTEMPTS [tenant] = "SELECT id, number, started_at, finished_at, outcome, error_class, error_code, error_message \
         FROM attempts WHERE tenant_id = $1 AND message_id = $2 ORDER BY id";
+    LOCK [tenant] = "SELECT id, conversation_id, rank, attempt_id, outcome_unknown FROM messages \
+        WHERE tenant_id = $1 AND id = $2 {lock}";
     CANCEL [tenant] = "UPDATE messages SET status = 'cancelled', rank = 60, updated_at = $3 \
         WHERE tenant_id = $1 AND id = $2 AND status = 'queued' RETURNING conversation_id";
 }
@@ -306,6 +310,16 @@ pub fn provider_id(
 }
 
 row! {
+    /// Where an outbound message stands.
+    #[derive(Debug, Clone)]
+    pub struct Standing {
+        id: MessageId,
+        conversation_id: ConversationId,
+        rank: i64,
+        attempt_id: Option<AttemptId>,
+        outcome_unknown: bool,
+    }
+
     /// A message that another one answers.
     #[derive(Debug, Clone)]
     pub struct Answered { id: MessageId, template_key: Option<String> }
@@ -457,6 +471,30 @@ pub fn attempts(
     id: MessageId,
 ) -> Result<Vec<AttemptRow>, StoreError> {
     tx.query(&ATTEMPTS, &params![tenant, id])
+}
+
+/// Locks messages until the end of the transaction and says where each stands; those that do not exist are left out.
+///
+/// Whoever changes several messages in one transaction locks them here first. The order is always the same, so that two
+/// such transactions wait for each other instead of blocking each other: PostgreSQL notices a deadlock only after a
+/// second.
+///
+/// # Errors
+/// What the database says.
+pub fn lock(
+    tx: &mut Tx<'_>,
+    messages: impl IntoIterator<Item = (TenantId, MessageId)>,
+) -> Result<BTreeMap<(TenantId, MessageId), Standing>, StoreError> {
+    let ordered: BTreeSet<_> = messages.into_iter().collect();
+    let sets: Vec<_> = ordered
+        .iter()
+        .map(|(tenant, id)| params![*tenant, *id])
+        .collect();
+    let rows = tx.query_many::<Standing>(&LOCK, &sets)?;
+    let standings = ordered.into_iter().zip(rows);
+    Ok(standings
+        .filter_map(|(key, rows)| rows.into_iter().next().map(|standing| (key, standing)))
+        .collect())
 }
 
 /// Takes a message back that still waits. `None` when it does not wait (any more).

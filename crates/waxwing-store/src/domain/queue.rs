@@ -14,8 +14,8 @@ use waxwing_core::ids::{
 use waxwing_core::time::Timestamp;
 
 use super::crypto::Keyring;
-use super::messages::{provider_id_hash, seal_provider_id};
-use crate::{Json, StoreError, Tx, Value, inserts, params, row, statements};
+use super::messages::{self, provider_id_hash, seal_provider_id};
+use crate::{Engine, Json, StoreError, Tx, Value, inserts, params, row, statements};
 
 inserts! {
     ADD_ATTEMPTS [tenant] = attempts(tenant_id uuid, id uuid, message_id uuid, number small, started_at time) "";
@@ -72,7 +72,7 @@ statements! {
         error_class = NULL, error_code = NULL, error_message = NULL, failed_at = NULL, sent_at = NULL, updated_at = $3 \
         WHERE tenant_id = $1 AND id = $2 AND (status = 'failed' OR (status = 'sending' AND outcome_unknown = TRUE)) RETURNING conversation_id, priority";
     DEPTH [global, scan: "counts the partial index of what waits"] = "SELECT count(*) FROM messages WHERE status = 'queued'";
-    OLDEST [tenant] = "SELECT created_at FROM messages WHERE tenant_id = $1 AND status = 'queued' ORDER BY due_at LIMIT 1";
+    OLDEST [tenant, scan: "the index is in this order, its first row is the answer"] = "SELECT created_at FROM messages WHERE tenant_id = $1 AND status = 'queued' ORDER BY due_at LIMIT 1";
 }
 
 row! {
@@ -241,6 +241,9 @@ pub fn claim(
     node: NodeId,
     now: Timestamp,
 ) -> Result<Vec<Claimed>, StoreError> {
+    // In the order of `messages::lock`: two nodes that want the same messages wait instead of blocking each other.
+    let mut hints = hints.to_vec();
+    hints.sort_unstable_by_key(|(hint, _)| (hint.tenant_id, hint.message_id));
     let sets: Vec<_> = hints
         .iter()
         .map(|(hint, attempt)| {
@@ -401,6 +404,13 @@ pub fn record(
     records: &[Record],
     now: Timestamp,
 ) -> Result<Vec<bool>, StoreError> {
+    let ids = records
+        .iter()
+        .map(|record| (record.tenant_id, record.message_id));
+    // SQLite has one writer: nobody to wait for.
+    if tx.engine() == Engine::Postgres {
+        messages::lock(tx, ids)?;
+    }
     let attempts: Vec<Vec<Value>> = records
         .iter()
         .map(|record| {

@@ -9,15 +9,15 @@ use waxwing_core::status::{DeliveryStatus, MessageStatus};
 use waxwing_core::time::Timestamp;
 
 use super::crypto::{Keyring, Place};
-use super::messages::{provider_id_hash, seal_provider_id};
-use crate::{StoreError, Tx, Value, params, row, statements};
+use super::messages::{self, Standing, provider_id_hash, seal_provider_id};
+use crate::{StoreError, Tx, Value, params, statements};
 
 statements! {
-    BY_PROVIDER_ID [tenant] = "SELECT id, conversation_id, rank, attempt_id, outcome_unknown FROM messages \
-        WHERE tenant_id = $1 AND channel_id = $2 AND provider_id_hash = $3 AND direction = 'OUT' ORDER BY id LIMIT 1 {lock}";
-    BY_ATTEMPT [tenant] = "SELECT m.id, m.conversation_id, m.rank, m.attempt_id, m.outcome_unknown FROM messages m \
+    BY_PROVIDER_ID [tenant] = "SELECT id FROM messages \
+        WHERE tenant_id = $1 AND channel_id = $2 AND provider_id_hash = $3 AND direction = 'OUT' ORDER BY id LIMIT 1";
+    BY_ATTEMPT [tenant] = "SELECT m.id FROM messages m \
         WHERE m.tenant_id = $1 AND m.id = (SELECT a.message_id FROM attempts a WHERE a.tenant_id = $1 AND a.id = $2) \
-        AND m.channel_id = $3 {lock}";
+        AND m.channel_id = $3";
     APPLY [tenant] = "UPDATE messages SET \
         status = CASE WHEN $4 > rank THEN $3 ELSE status END, \
         error_class = CASE WHEN $4 > rank THEN $9 ELSE error_class END, \
@@ -36,16 +36,6 @@ statements! {
     UNPARK [tenant] = "DELETE FROM parked_statuses WHERE tenant_id = $1 AND id = $2";
     PARKED_SINCE [global] = "SELECT tenant_id, channel_id, provider_id_hash FROM parked_statuses \
         WHERE parked_at >= $1 ORDER BY parked_at LIMIT $2";
-}
-
-row! {
-    struct TargetRow {
-        id: MessageId,
-        conversation_id: ConversationId,
-        rank: i64,
-        attempt_id: Option<AttemptId>,
-        outcome_unknown: bool,
-    }
 }
 
 /// What a status webhook says, ready to be applied.
@@ -112,34 +102,16 @@ pub fn apply(
         .iter()
         .map(|status| provider_id_hash(keyring, status.tenant_id, &status.provider_id))
         .collect();
-    let by_id: Vec<_> = statuses
-        .iter()
-        .zip(&hashes)
-        .map(|(status, hash)| params![status.tenant_id, status.channel_id, hash.clone()])
-        .collect();
-    let mut targets: Vec<Option<TargetRow>> = Vec::with_capacity(statuses.len());
-    for (status, rows) in statuses
-        .iter()
-        .zip(tx.query_many::<TargetRow>(&BY_PROVIDER_ID, &by_id)?)
-    {
-        let mut found = rows.into_iter().next();
-        if found.is_none()
-            && let Some(attempt) = status.attempt_id
-        {
-            found = tx.query_opt(
-                &BY_ATTEMPT,
-                &params![status.tenant_id, attempt, status.channel_id],
-            )?;
-        }
-        targets.push(found);
-    }
+    let targets = find(tx, statuses, &hashes)?;
+    let found = statuses.iter().zip(&targets);
+    let keys = found.filter_map(|(status, id)| id.map(|id| (status.tenant_id, id)));
+    let mut standings = messages::lock(tx, keys)?;
 
-    // Several statuses of one message in one batch: each starts from where the one before it led.
-    let mut ranks = std::collections::HashMap::new();
     let mut applied = Vec::with_capacity(statuses.len());
     let mut sets = Vec::new();
-    for ((status, target), hash) in statuses.iter().zip(targets).zip(hashes) {
-        let Some(target) = target else {
+    for ((status, id), hash) in statuses.iter().zip(targets).zip(hashes) {
+        let standing = id.and_then(|id| standings.get_mut(&(status.tenant_id, id)));
+        let Some(standing) = standing else {
             park(tx, keyring, status, hash, now)?;
             applied.push(Applied::Parked);
             continue;
@@ -147,40 +119,68 @@ pub fn apply(
         let stale_failure = status.update.status == DeliveryStatus::Failed
             && status
                 .attempt_id
-                .is_some_and(|attempt| target.attempt_id != Some(attempt));
+                .is_some_and(|attempt| standing.attempt_id != Some(attempt));
         if stale_failure {
             applied.push(Applied::Unmoved);
             continue;
         }
-        let rung = status.update.status.message_status();
-        let before = *ranks
-            .get(&(status.tenant_id, target.id))
-            .unwrap_or(&target.rank);
-        let moves = i64::from(rung.rank()) > before;
-        if moves {
-            ranks.insert((status.tenant_id, target.id), i64::from(rung.rank()));
-        }
-        let sealed = seal_provider_id(keyring, status.tenant_id, target.id, &status.provider_id);
+        let sealed = seal_provider_id(keyring, status.tenant_id, standing.id, &status.provider_id);
         sets.push(apply_values(
             status.tenant_id,
-            target.id,
+            standing.id,
             &status.update,
             Some((sealed, hash)),
             now,
         )?);
-        applied.push(if moves {
-            Applied::Moved {
-                message_id: target.id,
-                conversation_id: target.conversation_id,
-                status: rung,
-                settled_unknown: target.outcome_unknown,
-            }
-        } else {
-            Applied::Unmoved
-        });
+        applied.push(climb(standing, status.update.status.message_status()));
     }
     tx.execute_many(&APPLY, &sets)?;
     Ok(applied)
+}
+
+/// The messages that statuses are about: by the provider's id, else by the attempt that the callback data names.
+fn find(
+    tx: &mut Tx<'_>,
+    statuses: &[Incoming],
+    hashes: &[Vec<u8>],
+) -> Result<Vec<Option<MessageId>>, StoreError> {
+    let by_id: Vec<_> = statuses
+        .iter()
+        .zip(hashes)
+        .map(|(status, hash)| params![status.tenant_id, status.channel_id, hash.clone()])
+        .collect();
+    let found = tx.query_many::<MessageId>(&BY_PROVIDER_ID, &by_id)?;
+    let mut targets: Vec<_> = found
+        .into_iter()
+        .map(|rows| rows.first().copied())
+        .collect();
+    let mut places = Vec::new();
+    let mut by_attempt = Vec::new();
+    for (place, status) in statuses.iter().enumerate() {
+        if let (None, Some(attempt)) = (targets[place], status.attempt_id) {
+            places.push(place);
+            by_attempt.push(params![status.tenant_id, attempt, status.channel_id]);
+        }
+    }
+    let found = tx.query_many::<MessageId>(&BY_ATTEMPT, &by_attempt)?;
+    for (place, rows) in places.into_iter().zip(found) {
+        targets[place] = rows.first().copied();
+    }
+    Ok(targets)
+}
+
+/// Moves a message up to a rung, if that is higher. The next status of the same batch starts from there.
+fn climb(standing: &mut Standing, rung: MessageStatus) -> Applied {
+    if i64::from(rung.rank()) <= standing.rank {
+        return Applied::Unmoved;
+    }
+    standing.rank = i64::from(rung.rank());
+    Applied::Moved {
+        message_id: standing.id,
+        conversation_id: standing.conversation_id,
+        status: rung,
+        settled_unknown: std::mem::take(&mut standing.outcome_unknown),
+    }
 }
 
 fn apply_values(
@@ -261,10 +261,10 @@ pub struct Identified {
 pub fn unpark(
     tx: &mut Tx<'_>,
     keyring: &Keyring,
-    messages: &[Identified],
+    identified: &[Identified],
     now: Timestamp,
 ) -> Result<Vec<(TenantId, MessageId, Update)>, StoreError> {
-    let sets: Vec<_> = messages
+    let sets: Vec<_> = identified
         .iter()
         .map(|message| {
             params![
@@ -277,7 +277,7 @@ pub fn unpark(
     let mut applied = Vec::new();
     let mut updates = Vec::new();
     let mut gone = Vec::new();
-    for (message, rows) in messages
+    for (message, rows) in identified
         .iter()
         .zip(tx.query_many::<(uuid::Uuid, Vec<u8>)>(&PARKED_FOR, &sets)?)
     {
@@ -297,6 +297,7 @@ pub fn unpark(
             applied.push((message.tenant_id, message.message_id, update));
         }
     }
+    messages::lock(tx, applied.iter().map(|(tenant, id, _)| (*tenant, *id)))?;
     tx.execute_many(&APPLY, &updates)?;
     tx.execute_many(&UNPARK, &gone)?;
     Ok(applied)
@@ -318,13 +319,13 @@ pub fn matchable(
         .iter()
         .map(|(tenant, channel, hash)| params![*tenant, *channel, hash.clone()])
         .collect();
-    let found = tx.query_many::<TargetRow>(&BY_PROVIDER_ID, &sets)?;
+    let found = tx.query_many::<MessageId>(&BY_PROVIDER_ID, &sets)?;
     let identified =
         parked
             .into_iter()
             .zip(found)
             .filter_map(|((tenant_id, channel_id, hash), rows)| {
-                let message_id = rows.first()?.id;
+                let message_id = *rows.first()?;
                 Some(Identified {
                     tenant_id,
                     channel_id,

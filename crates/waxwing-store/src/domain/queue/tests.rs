@@ -1,7 +1,11 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use uuid::Uuid;
 use waxwing_core::identity::Identity;
 use waxwing_core::phone::Phone;
 use waxwing_core::settings::TenantSettings;
+use waxwing_core::status::DeliveryStatus;
 use waxwing_core::step::ConversationState;
 use zeroize::Zeroizing;
 
@@ -10,6 +14,7 @@ use crate::domain::channels::{self, ChannelKind, Credentials, NewChannel};
 use crate::domain::contacts::{self, NewContact};
 use crate::domain::conversations::{self, Remembered};
 use crate::domain::messages::{self, NewMessage, Way};
+use crate::domain::statuses::{self, Incoming, Update};
 use crate::domain::tenants;
 use crate::store_test;
 
@@ -19,15 +24,14 @@ fn uuid(n: u128) -> Uuid {
     Uuid::from_u128(n)
 }
 
-/// A tenant with one queued message, and the hint that leads to it.
-fn one_queued(tx: &mut Tx<'_>, keyring: &Keyring) -> Result<Hint, StoreError> {
-    let tenant_id = TenantId::from_uuid(uuid(1));
-    let (channel_id, contact_id) = (ChannelId::from_uuid(uuid(2)), ContactId::from_uuid(uuid(3)));
-    let id = ConversationId::from_uuid(uuid(4));
-    let message_id = MessageId::from_uuid(uuid(5));
-    tenants::create(tx, tenant_id, "T", &TenantSettings::default(), NOW)?;
+const TENANT: TenantId = TenantId::from_uuid(Uuid::from_u128(1));
+const CHANNEL: ChannelId = ChannelId::from_uuid(Uuid::from_u128(2));
+
+/// A tenant with queued messages, each to a contact of its own, and the hints that lead to them.
+fn queued(tx: &mut Tx<'_>, keyring: &Keyring, count: u128) -> Result<Vec<Hint>, StoreError> {
+    tenants::create(tx, TENANT, "T", &TenantSettings::default(), NOW)?;
     let channel = NewChannel {
-        id: channel_id,
+        id: CHANNEL,
         kind: ChannelKind::Meta,
         name: "Main".into(),
         sender_id: "100".into(),
@@ -35,33 +39,41 @@ fn one_queued(tx: &mut Tx<'_>, keyring: &Keyring) -> Result<Hint, StoreError> {
         display_phone: None,
         credentials: Credentials::new(),
     };
-    channels::create(tx, keyring, tenant_id, &channel, NOW)?;
+    channels::create(tx, keyring, TENANT, &channel, NOW)?;
+    (0..count)
+        .map(|n| one_queued(tx, keyring, 100 + n))
+        .collect()
+}
+
+fn one_queued(tx: &mut Tx<'_>, keyring: &Keyring, n: u128) -> Result<Hint, StoreError> {
+    let contact_id = ContactId::from_uuid(uuid(n));
+    let conversation_id = ConversationId::from_uuid(uuid(n));
+    let message_id = MessageId::from_uuid(uuid(n));
     let identity = Identity {
-        phone: Phone::from_wa_id("16505551234").ok(),
+        phone: Phone::from_wa_id(&format!("1650555{n:04}")).ok(),
         ..Identity::default()
     };
     let contact = NewContact {
-        tenant_id,
+        tenant_id: TENANT,
         id: contact_id,
         identity: &identity,
         profile_name: None,
     };
     contacts::create_many(tx, keyring, &[contact], NOW)?;
-    let memory = ConversationState::default();
     let conversation = Remembered {
-        tenant_id,
-        id,
-        channel_id,
+        tenant_id: TENANT,
+        id: conversation_id,
+        channel_id: CHANNEL,
         contact_id,
-        memory,
+        memory: ConversationState::default(),
     };
     conversations::create_many(tx, &[conversation], NOW)?;
     let message = NewMessage {
-        tenant_id,
+        tenant_id: TENANT,
         id: message_id,
-        conversation_id: id,
+        conversation_id,
         contact_id,
-        channel_id,
+        channel_id: CHANNEL,
         content: Content::Text {
             body: "x".into(),
             preview_url: false,
@@ -78,17 +90,103 @@ fn one_queued(tx: &mut Tx<'_>, keyring: &Keyring) -> Result<Hint, StoreError> {
     };
     messages::add_many(tx, keyring, &[message], NOW)?;
     Ok(Hint {
-        tenant_id,
-        conversation_id: id,
+        tenant_id: TENANT,
+        conversation_id,
         message_id,
         priority: 10,
     })
 }
 
+fn provider_id(n: usize) -> ProviderMessageId {
+    ProviderMessageId::parse(&format!("wamid.{n}")).unwrap()
+}
+
+// The same messages get their answers in one order and their statuses in the other, at the same time, again and
+// again. A deadlock would show as a closure that ran twice.
+store_test!(
+    answers_and_statuses_do_not_lock_each_other,
+    |db| async move {
+        const MESSAGES: usize = 40;
+        const ROUNDS: u32 = 30;
+        let keyring = Keyring::new(&Zeroizing::new([7; 32]));
+        let keys = keyring.clone();
+        let claims = db.store().write(move |tx| {
+            let claims: Vec<_> = queued(tx, &keys, MESSAGES as u128)?
+                .into_iter()
+                .enumerate()
+                .map(|(n, hint)| (hint, AttemptId::from_uuid(uuid(1_000 + n as u128))))
+                .collect();
+            assert_eq!(
+                claim(tx, &claims, NodeId::from_uuid(uuid(6)), NOW)?.len(),
+                MESSAGES
+            );
+            Ok(claims)
+        });
+        let claims = claims.await.unwrap();
+        let records: Arc<Vec<Record>> = Arc::new(
+            claims
+                .iter()
+                .enumerate()
+                .map(|(n, (hint, attempt))| Record {
+                    tenant_id: TENANT,
+                    message_id: hint.message_id,
+                    conversation_id: hint.conversation_id,
+                    channel_id: CHANNEL,
+                    attempt_id: *attempt,
+                    end: End::Sent {
+                        provider_id: Some(provider_id(n)),
+                    },
+                })
+                .collect(),
+        );
+        let incoming: Arc<Vec<Incoming>> = Arc::new(
+            claims
+                .iter()
+                .enumerate()
+                .rev()
+                .map(|(n, (_, attempt))| Incoming {
+                    tenant_id: TENANT,
+                    channel_id: CHANNEL,
+                    provider_id: provider_id(n),
+                    attempt_id: Some(*attempt),
+                    update: Update {
+                        status: DeliveryStatus::Delivered,
+                        at: NOW.micros(),
+                        error: None,
+                        pricing: None,
+                    },
+                    parked_id: uuid(5_000 + n as u128),
+                })
+                .collect(),
+        );
+        let runs = Arc::new(AtomicU32::new(0));
+        for _ in 0..ROUNDS {
+            let (keys, records, counter) =
+                (keyring.clone(), Arc::clone(&records), Arc::clone(&runs));
+            let answers = db.store().write(move |tx| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                record(tx, &keys, &records, NOW).map(|_| ())
+            });
+            let (keys, incoming, counter) =
+                (keyring.clone(), Arc::clone(&incoming), Arc::clone(&runs));
+            let statuses = db.store().write(move |tx| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                statuses::apply(tx, &keys, &incoming, NOW).map(|_| ())
+            });
+            assert_eq!(tokio::join!(answers, statuses), (Ok(()), Ok(())));
+        }
+        assert_eq!(
+            runs.load(Ordering::SeqCst),
+            2 * ROUNDS,
+            "nothing had to run again"
+        );
+    }
+);
+
 store_test!(a_claim_in_doubt_is_taken_back, |db| async move {
     let keyring = Keyring::new(&Zeroizing::new([7; 32]));
     let outcome = db.store().write(move |tx| {
-        let hint = one_queued(tx, &keyring)?;
+        let hint = queued(tx, &keyring, 1)?[0];
         let node = NodeId::from_uuid(uuid(6));
         let [first, second, foreign] = [7, 8, 9].map(|n| AttemptId::from_uuid(uuid(n)));
         assert_eq!(claim(tx, &[(hint, first)], node, NOW)?.len(), 1);
