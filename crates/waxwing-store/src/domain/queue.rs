@@ -30,9 +30,11 @@ statements! {
            SELECT (SELECT m.tenant_id FROM messages m WHERE m.status = 'queued' AND m.tenant_id > waiting.tenant_id \
                    ORDER BY m.tenant_id LIMIT 1) FROM waiting WHERE waiting.tenant_id IS NOT NULL \
          ) SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL LIMIT $1";
+    /// `OFFSET 0` keeps PostgreSQL from turning the look into the lane into a join: made while the table was empty, that
+    /// plan compared every waiting message with every other (1.4 s instead of 2 ms at 6,000).
     DUE [tenant] = "SELECT m.id, m.conversation_id, m.priority FROM messages m WHERE m.tenant_id = $1 AND m.status = 'queued' AND m.due_at <= $2 \
         AND NOT EXISTS (SELECT 1 FROM messages e WHERE e.tenant_id = $1 AND e.conversation_id = m.conversation_id AND e.id < m.id \
-          AND e.status IN ('queued', 'sending') AND (e.status = 'queued' OR e.outcome_unknown = FALSE OR e.unknown_at > $3)) \
+          AND e.status IN ('queued', 'sending') AND (e.status = 'queued' OR e.outcome_unknown = FALSE OR e.unknown_at > $3) LIMIT 1 OFFSET 0) \
         AND EXISTS (SELECT 1 FROM channels c WHERE c.tenant_id = $1 AND c.id = m.channel_id AND c.status = 'active' AND c.paused_until <= $2) \
         ORDER BY m.due_at, m.id LIMIT $4";
     NEXT_IN_LANE [tenant] = "SELECT id, priority, due_at FROM messages WHERE tenant_id = $1 AND conversation_id = $2 AND status IN ('queued', 'sending') AND status = 'queued' \
@@ -42,7 +44,7 @@ statements! {
             AND u.id < $2 AND u.status IN ('queued', 'sending') AND u.status = 'sending' AND u.unknown_at IS NOT NULL) \
         WHERE tenant_id = $1 AND id = $2 AND status = 'queued' AND due_at <= $5 \
         AND NOT EXISTS (SELECT 1 FROM messages e WHERE e.tenant_id = $1 AND e.conversation_id = messages.conversation_id AND e.id < $2 \
-          AND e.status IN ('queued', 'sending') AND (e.status = 'queued' OR e.outcome_unknown = FALSE OR e.unknown_at > $6)) \
+          AND e.status IN ('queued', 'sending') AND (e.status = 'queued' OR e.outcome_unknown = FALSE OR e.unknown_at > $6) LIMIT 1 OFFSET 0) \
         AND EXISTS (SELECT 1 FROM channels c WHERE c.tenant_id = $1 AND c.id = messages.channel_id AND c.status = 'active' AND c.paused_until <= $5) \
         RETURNING id, conversation_id, contact_id, channel_id, content, purpose, attempts, attempt_id, reply_to, may_be_duplicate";
     RECIPIENT [tenant] = "SELECT phone_sealed, user_id_sealed FROM contacts WHERE tenant_id = $1 AND id = $2";
