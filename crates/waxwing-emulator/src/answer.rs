@@ -11,10 +11,10 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use tokio::time::Sleep;
 
-use crate::errors::GraphError;
 use crate::faults::Fault;
 use crate::hub::Hub;
 use crate::ids::trace;
+use crate::meta::errors::GraphError;
 
 /// The body of an answer.
 pub(crate) enum Body {
@@ -208,29 +208,25 @@ impl Answer {
 
 const GATEWAY: &str = "<html><body><h1>502 Bad Gateway</h1></body></html>";
 
-/// The answer of a fault that refuses the message; `None` when the fault accepts it.
-pub(crate) fn refusal(hub: &Hub, version: &str, fault: &Fault) -> Option<Result<Answer, Abort>> {
+/// The answer of a fault that refuses the message; `None` when the fault accepts it. `error` makes the provider's answer
+/// for a code, with another HTTP status than the usual one if there is one.
+pub(crate) fn refusal(
+    fault: &Fault,
+    error: impl FnOnce(i64, Option<u16>) -> Answer,
+) -> Option<Result<Answer, Abort>> {
     Some(match fault {
         Fault::Error {
             code,
             status,
             retry_after,
         } => {
-            let mut error = GraphError::of(*code);
-            error.status = status.unwrap_or(error.status);
-            let answer = Answer::error(hub, version, &error);
+            let answer = error(*code, *status);
             Ok(match retry_after {
                 Some(seconds) => answer.header(RETRY_AFTER, &seconds.to_string()),
                 None => answer,
             })
         }
-        Fault::ErrorWith200 { code } => {
-            let error = GraphError {
-                status: 200,
-                ..GraphError::of(*code)
-            };
-            Ok(Answer::error(hub, version, &error))
-        }
+        Fault::ErrorWith200 { code } => Ok(error(*code, Some(200))),
         Fault::Html502 { accepted: false } => Ok(Answer::plain(502, "text/html", GATEWAY)),
         Fault::Empty {
             status,
@@ -244,15 +240,14 @@ pub(crate) fn refusal(hub: &Hub, version: &str, fault: &Fault) -> Option<Result<
     })
 }
 
-/// The answer of an accepted message, as disturbed by a fault.
+/// The answer of an accepted message, as disturbed by a fault. `plain` wraps a body as the provider does.
 pub(crate) fn accepted(
-    hub: &Hub,
-    version: &str,
     body: Vec<u8>,
     fault: Option<&Fault>,
+    plain: impl Fn(Vec<u8>) -> Answer,
 ) -> Result<Answer, Abort> {
     let Some(fault) = fault else {
-        return Ok(Answer::json(hub, version, 200, body));
+        return Ok(plain(body));
     };
     Ok(match fault {
         Fault::LoseAnswer => return Err(Abort::Close),
@@ -262,12 +257,12 @@ pub(crate) fn accepted(
         Fault::Empty { status, .. } => Answer::plain(*status, "", ""),
         Fault::TruncatedJson => {
             let half = body.len() / 2;
-            Answer::json(hub, version, 200, body[..half].to_vec())
+            plain(body[..half].to_vec())
         }
-        Fault::WrongJson => Answer::json(hub, version, 200, br#"[{"ok":1},"messages"]"#.to_vec()),
+        Fault::WrongJson => plain(br#"[{"ok":1},"messages"]"#.to_vec()),
         Fault::ResetInside => {
             let length = body.len();
-            let mut answer = Answer::json(hub, version, 200, Vec::new());
+            let mut answer = plain(Vec::new());
             answer
                 .response
                 .headers_mut()
@@ -281,7 +276,7 @@ pub(crate) fn accepted(
         Fault::Drip { ms } => {
             let every = Duration::from_millis(*ms);
             let sleep = Box::pin(tokio::time::sleep(every));
-            Answer::json(hub, version, 200, Vec::new()).with_body(Body::Drip {
+            plain(Vec::new()).with_body(Body::Drip {
                 rest: body.into(),
                 every,
                 sleep,
@@ -289,18 +284,14 @@ pub(crate) fn accepted(
         }
         Fault::Huge { bytes } => {
             let left = bytes.saturating_sub(body.len() as u64);
-            Answer::json(hub, version, 200, Vec::new()).with_body(Body::Padded {
+            plain(Vec::new()).with_body(Body::Padded {
                 head: body.into(),
                 left,
             })
         }
-        Fault::GzipBomb => Answer::json(
-            hub,
-            version,
-            200,
-            include_bytes!("../data/bomb.gz").to_vec(),
-        )
-        .header(CONTENT_ENCODING, "gzip"),
-        _ => Answer::json(hub, version, 200, body),
+        Fault::GzipBomb => {
+            plain(include_bytes!("../data/bomb.gz").to_vec()).header(CONTENT_ENCODING, "gzip")
+        }
+        _ => plain(body),
     })
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::faults::FaultScript;
+use crate::provider::Provider;
+use serde::{Deserialize, Serialize};
 
 /// Source of wall-clock time; a test may inject one to open and close customer service windows.
 pub type WallClock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -16,7 +18,9 @@ pub type SendObserver = Arc<dyn Fn(&SendSeen<'_>) + Send + Sync>;
 /// What a [`SendObserver`] gets to see of one accepted send.
 #[derive(Debug, Clone, Copy)]
 pub struct SendSeen<'a> {
-    /// Number that sent the message.
+    /// Provider of the number.
+    pub provider: Provider,
+    /// Number that sent the message, by its id in the emulator.
     pub phone_number_id: &'a str,
     /// Message id that the answer carries.
     pub wamid: &'a str,
@@ -32,7 +36,7 @@ pub struct SendSeen<'a> {
     pub at: Instant,
 }
 
-/// How an emulator behaves. [`Default`] is a faithful Meta on a free loopback port.
+/// How an emulator behaves. [`Default`] is faithful to the providers, on a free loopback port.
 #[derive(Clone)]
 pub struct EmulatorConfig {
     /// Address to listen on; port 0 takes a free one.
@@ -309,8 +313,9 @@ impl Default for Checks {
     }
 }
 
-/// One business phone number and the app that serves it.
-#[derive(Clone)]
+/// One business phone number of Meta's Cloud API and the app that serves it.
+#[derive(Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct NumberConfig {
     /// Id under which the Graph API addresses the number.
     pub phone_number_id: String,
@@ -354,6 +359,28 @@ impl fmt::Debug for NumberConfig {
             .field("phone_number_id", &self.phone_number_id)
             .finish_non_exhaustive()
     }
+}
+
+/// The advertisement that a user came from, as Meta words it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Referral {
+    /// Address of the advertisement or post.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub source_url: String,
+    /// Its id.
+    pub source_id: String,
+    /// `ad` or `post`.
+    pub source_type: String,
+    /// Headline.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub headline: String,
+    /// Text.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub body: String,
+    /// Id of the click.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ctwa_clid: Option<String>,
 }
 
 /// A WhatsApp user.

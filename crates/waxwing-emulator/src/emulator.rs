@@ -10,12 +10,15 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::config::{EmulatorConfig, NumberConfig, User};
+use crate::config::{EmulatorConfig, User};
 use crate::faults::FaultScript;
 use crate::hub::Hub;
 use crate::ledger::{Ledger, WebhookKind};
+use crate::meta::hooks::Envelope;
+use crate::meta::json::escaped;
 use crate::phone::Phone;
-use crate::state::{lock, write};
+use crate::provider::{Parcel, Registration};
+use crate::state::lock;
 use crate::timer::Timer;
 use crate::webhook::{About, Delivery, handshake};
 
@@ -82,15 +85,17 @@ impl Emulator {
         self.tasks.shutdown().await;
     }
 
-    /// Adds a business number, or replaces the one with the same id. An account is created with its first number.
-    pub fn add_number(&self, number: NumberConfig) {
-        self.hub.add_number(number);
+    /// Adds a business number of any provider, or replaces the one with the same id. An account is created with its first
+    /// number.
+    pub fn add_number(&self, number: impl Into<Registration>) {
+        self.hub.add_number(number.into());
     }
 
-    /// Sets the app's callback of a number, for servers that start after the emulator.
-    pub fn set_webhook_url(&self, phone_number_id: &str, url: &str) {
-        if let Some(number) = self.hub.number(phone_number_id) {
-            *write(&number.app_callback) = Some(url.to_owned());
+    /// Sets where the webhooks of a number go, for servers that start after the emulator. With Meta this is the app's
+    /// callback.
+    pub fn set_webhook_url(&self, number_id: &str, url: &str) {
+        if let Some(number) = self.hub.number(number_id) {
+            number.wire().set_webhook(url);
         }
     }
 
@@ -103,12 +108,15 @@ impl Emulator {
             .hub
             .number(phone_number_id)
             .ok_or("the number is not known")?;
-        let url = number.target(false).ok_or("the number has no callback")?;
+        let line = number
+            .meta()
+            .ok_or("only Meta verifies callbacks with a handshake")?;
+        let url = line.target(false).ok_or("the number has no callback")?;
         let challenge = self.hub.rng.next() % 10_000_000_000;
         handshake(
             self.hub.delivery.client(),
             &url,
-            &number.config.verify_token,
+            &line.config.verify_token,
             challenge,
         )
         .await
@@ -148,16 +156,18 @@ impl Emulator {
                 ..About::default()
             };
             self.hub
-                .send_webhook(&number, body.to_vec(), about, Duration::ZERO);
+                .send_webhook(&number, Parcel::new(body.to_vec()), about, Duration::ZERO);
         }
     }
 
-    /// Posts a value under a field name in Meta's envelope and escaping.
+    /// Posts a value under a field name in Meta's envelope and escaping; does nothing for other providers.
     pub fn deliver_change(&self, phone_number_id: &str, field: &str, value: &Value) {
-        if let Some(number) = self.hub.number(phone_number_id) {
-            let body = crate::json::escaped(&crate::status::Envelope::new(&number, field, value));
+        if let Some(number) = self.hub.number(phone_number_id)
+            && let Some(line) = number.meta()
+        {
+            let body = escaped(&Envelope::new(line, field, value));
             self.hub
-                .send_webhook(&number, body, About::default(), Duration::ZERO);
+                .send_webhook(&number, Parcel::new(body), About::default(), Duration::ZERO);
         }
     }
 
@@ -166,7 +176,11 @@ impl Emulator {
     /// # Errors
     /// The message that the API would answer.
     pub fn add_template(&self, waba_id: &str, request: &Value) -> Result<String, String> {
-        let waba = self.hub.waba(waba_id).ok_or("the account is not known")?;
+        let waba = self
+            .hub
+            .meta
+            .waba(waba_id)
+            .ok_or("the account is not known")?;
         let mut store = lock(&waba.templates);
         let created = store.create(request, &self.hub.rng);
         let (id, _) = created.map_err(|e| {
@@ -180,7 +194,7 @@ impl Emulator {
 
     /// Changes the status of a template (`PAUSED`, `DISABLED`, `APPROVED`, …) and posts the webhook for it.
     pub fn set_template_status(&self, waba_id: &str, template_id: &str, status: &str) {
-        let Some(waba) = self.hub.waba(waba_id) else {
+        let Some(waba) = self.hub.meta.waba(waba_id) else {
             return;
         };
         let mut extra = Map::new();

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{mix, share};
+use crate::provider::Provider;
 
 /// A list of rules. The first rule that matches an event acts on it.
 ///
@@ -66,7 +67,7 @@ pub struct FaultRule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultPoint {
-    /// A request to `/messages`, after Meta's own validation.
+    /// A request to send a message, after the provider's own validation.
     Send,
     /// A webhook that carries a user's message.
     Webhook,
@@ -78,7 +79,7 @@ pub enum FaultPoint {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FaultMatch {
-    /// Only these events, counted from 1 over those that fulfil `to` and `type`.
+    /// Only these events, counted from 1 over those that fulfil `provider`, `to` and `type`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nth: Vec<u64>,
     /// Every n-th event.
@@ -87,10 +88,13 @@ pub struct FaultMatch {
     /// Share of events, 0 to 1; reproducible from the seed and the event's count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probability: Option<f64>,
+    /// Only numbers of this provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
     /// The user: digits of the phone, or the business-scoped id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// Message type (`text`, …) or, for statuses, the status (`sent`, …).
+    /// Message type in Meta's words (`text`, …) or, for statuses, the status (`sent`, …).
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
 }
@@ -138,6 +142,15 @@ impl FaultMatch {
         }
     }
 
+    /// Matches events of one provider's numbers.
+    #[must_use]
+    pub fn provider(provider: Provider) -> Self {
+        Self {
+            provider: Some(provider),
+            ..Self::default()
+        }
+    }
+
     /// Matches one message type or status.
     #[must_use]
     pub fn kind(kind: impl Into<String>) -> Self {
@@ -163,9 +176,9 @@ pub enum Fault {
         /// Milliseconds.
         ms: u64,
     },
-    /// Send: refused with Meta's error object of this code.
+    /// Send: refused with the provider's error of this code.
     Error {
-        /// Code of the table.
+        /// The provider's code.
         code: i64,
         /// HTTP status in place of the documented one.
         #[serde(default)]
@@ -176,7 +189,7 @@ pub enum Fault {
     },
     /// Send: an error object with HTTP 200.
     ErrorWith200 {
-        /// Code of the table.
+        /// The provider's code.
         code: i64,
     },
     /// Send: a gateway's HTML page with status 502.
@@ -232,7 +245,7 @@ pub enum Fault {
     Swallow,
     /// Send: accepted, then `failed` with this code. Status: this status becomes `failed`.
     Fail {
-        /// Code of the table.
+        /// The provider's code.
         code: i64,
     },
     /// Send: accepted with `message_status: held_for_quality_assessment`; statuses after the delay.
@@ -318,13 +331,20 @@ impl Faults {
         }
     }
 
-    /// The fault for one event. Every rule of this point counts the events that fit its `to` and `type`, whether or not
-    /// an earlier rule acted, so that rules can be read on their own.
-    pub(crate) fn pick(&self, on: FaultPoint, users: &[&str], kind: &str) -> Option<&Fault> {
+    /// The fault for one event. Every rule of this point counts the events that fit its `provider`, `to` and `type`,
+    /// whether or not an earlier rule acted, so that rules can be read on their own.
+    pub(crate) fn pick(
+        &self,
+        on: FaultPoint,
+        provider: Provider,
+        users: &[&str],
+        kind: &str,
+    ) -> Option<&Fault> {
         let mut found = None;
         for (index, (rule, count)) in self.rules.iter().enumerate() {
             let when = &rule.when;
             if rule.on != on
+                || when.provider.is_some_and(|p| p != provider)
                 || when.to.as_deref().is_some_and(|to| !users.contains(&to))
                 || when.kind.as_deref().is_some_and(|k| k != kind)
             {
@@ -354,6 +374,7 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::{Fault, FaultMatch, FaultPoint, FaultScript, Faults};
+    use crate::Provider;
 
     fn hits(when: FaultMatch, n: usize) -> Vec<bool> {
         let faults = Faults::new(
@@ -361,7 +382,11 @@ mod tests {
             9,
         );
         (0..n)
-            .map(|_| faults.pick(FaultPoint::Send, &["1650"], "text").is_some())
+            .map(|_| {
+                faults
+                    .pick(FaultPoint::Send, Provider::Meta, &["1650"], "text")
+                    .is_some()
+            })
             .collect()
     }
 
@@ -371,6 +396,8 @@ mod tests {
         assert_eq!(hits(FaultMatch::every(2), 4), [false, true, false, true]);
         assert_eq!(hits(FaultMatch::to("1651"), 2), [false, false]);
         assert_eq!(hits(FaultMatch::kind("text"), 1), [true]);
+        assert_eq!(hits(FaultMatch::provider(Provider::Meta), 1), [true]);
+        assert_eq!(hits(FaultMatch::provider(Provider::Twilio), 1), [false]);
         let share = hits(FaultMatch::probability(0.1), 10_000);
         let hit = share.iter().filter(|hit| **hit).count();
         assert!((800..1200).contains(&hit), "{hit}");
@@ -390,14 +417,17 @@ mod tests {
         );
         let faults = Faults::new(script, 1);
         assert_eq!(
-            faults.pick(FaultPoint::Send, &[], "text"),
+            faults.pick(FaultPoint::Send, Provider::Meta, &[], "text"),
             Some(&Fault::LoseAnswer)
         );
         assert_eq!(
-            faults.pick(FaultPoint::Send, &[], "text"),
+            faults.pick(FaultPoint::Send, Provider::Meta, &[], "text"),
             Some(&Fault::NeverAnswer)
         );
-        assert_eq!(faults.pick(FaultPoint::Webhook, &[], "text"), None);
+        assert_eq!(
+            faults.pick(FaultPoint::Webhook, Provider::Meta, &[], "text"),
+            None
+        );
     }
 
     #[test]

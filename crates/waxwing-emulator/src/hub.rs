@@ -1,17 +1,15 @@
 //! The state that all parts of an emulator share.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::{Duration, SystemTime};
 
-use crate::config::{EmulatorConfig, NumberConfig, User};
+use crate::config::{EmulatorConfig, User};
 use crate::faults::{FaultScript, Faults};
 use crate::ids::Rng;
 use crate::ledger::Ledger;
 use crate::media::MediaStore;
-use crate::state::{Number, UserState, Waba, lock, read, write};
-use crate::templates::TemplateStore;
+use crate::state::{Number, UserState, lock, read, write};
 use crate::timer::{Due, Idle, Timer};
 use crate::webhook::Delivery;
 
@@ -24,8 +22,9 @@ pub(crate) struct Hub {
     pub(crate) idle: Arc<Idle>,
     pub(crate) delivery: Delivery,
     pub(crate) media: Mutex<MediaStore>,
+    /// Meta's accounts.
+    pub(crate) meta: crate::meta::Accounts,
     numbers: RwLock<HashMap<String, Arc<Number>>>,
-    wabas: RwLock<HashMap<String, Arc<Waba>>>,
     faults: RwLock<Arc<Faults>>,
 }
 
@@ -39,8 +38,8 @@ impl Hub {
             idle: Arc::default(),
             delivery: Delivery::new(config.webhooks)?,
             media: Mutex::new(MediaStore::new(config.media_bytes)),
+            meta: crate::meta::Accounts::default(),
             numbers: RwLock::default(),
-            wabas: RwLock::default(),
             faults: RwLock::new(Arc::new(Faults::new(config.faults.clone(), config.seed))),
             config,
         })
@@ -75,46 +74,22 @@ impl Hub {
         all
     }
 
-    pub(crate) fn waba(&self, id: &str) -> Option<Arc<Waba>> {
-        read(&self.wabas).get(id).cloned()
-    }
-
-    pub(crate) fn wabas(&self) -> Vec<Arc<Waba>> {
-        read(&self.wabas).values().cloned().collect()
-    }
-
-    /// Numbers of an account.
-    pub(crate) fn numbers_of(&self, waba: &str) -> Vec<Arc<Number>> {
-        self.numbers()
-            .into_iter()
-            .filter(|n| n.config.waba_id == waba)
-            .collect()
-    }
-
-    /// Adds a number, or replaces the one with the same id.
-    pub(crate) fn add_number(&self, config: NumberConfig) -> Arc<Number> {
-        let waba = {
-            let mut wabas = write(&self.wabas);
-            let waba = wabas.entry(config.waba_id.clone()).or_insert_with(|| {
-                Arc::new(Waba {
-                    id: config.waba_id.clone(),
-                    subscribed: AtomicBool::new(config.subscribed),
-                    callback: RwLock::new(None),
-                    templates: Mutex::new(TemplateStore::with_hello_world(&self.rng)),
-                })
-            });
-            Arc::clone(waba)
-        };
-        let number = Arc::new(Number::new(config, waba));
+    /// Puts a number in the place of its id.
+    pub(crate) fn insert(&self, number: Number) -> Arc<Number> {
+        let number = Arc::new(number);
         write(&self.numbers).insert(number.id().to_owned(), Arc::clone(&number));
         number
     }
 
-    /// Whether any number's token is this one.
-    pub(crate) fn knows_token(&self, token: &str) -> bool {
+    /// The first number that fulfils a condition.
+    pub(crate) fn find_number(
+        &self,
+        mut wanted: impl FnMut(&Number) -> bool,
+    ) -> Option<Arc<Number>> {
         read(&self.numbers)
             .values()
-            .any(|n| n.config.access_token == token)
+            .find(|number| wanted(number))
+            .cloned()
     }
 
     /// The user behind a recipient, made known if threads are kept for everybody.
@@ -150,28 +125,17 @@ impl Hub {
             }
             Due::Flush(number) => self.flush(&number),
             Due::Job(job) => self.delivery.push(job, &self.ledger),
-            Due::Review(waba, template, busy) => {
-                self.review_template(&waba, &template);
+            Due::Call(call, busy) => {
+                call.0(self);
                 drop(busy);
             }
         }
     }
 
-    /// Puts a webhook into the queue, at once or later.
-    pub(crate) fn send_webhook(
-        &self,
-        number: &Arc<Number>,
-        body: Vec<u8>,
-        about: crate::webhook::About,
-        delay: Duration,
-    ) {
-        if let Some(job) = crate::webhook::job(self, number, body, about) {
-            if delay.is_zero() {
-                self.delivery.push(job, &self.ledger);
-            } else {
-                self.timer.after(delay, Due::Job(job));
-            }
-        }
+    /// Calls a function later.
+    pub(crate) fn later(&self, delay: Duration, call: impl FnOnce(&Arc<Self>) + Send + 'static) {
+        let call = crate::timer::Call(Box::new(call));
+        self.timer.after(delay, Due::Call(call, self.idle.busy()));
     }
 
     /// Takes the messages that waited for a phone to come online.

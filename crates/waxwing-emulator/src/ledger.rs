@@ -7,22 +7,25 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::provider::Provider;
 use crate::state::lock;
 
 /// One accepted send.
 #[derive(Debug, Clone)]
 pub struct SendRecord {
-    /// Number that sent it.
+    /// Provider of the number.
+    pub provider: Provider,
+    /// Number that sent it, by its id in the emulator.
     pub phone_number_id: Arc<str>,
-    /// Message id.
+    /// Message id, in the form of the provider.
     pub wamid: Arc<str>,
     /// Recipient: digits of the phone, business-scoped user id or group id.
     pub to: Box<str>,
-    /// Message type.
+    /// Message type, in the words of Meta's API for every provider.
     pub kind: &'static str,
     /// Visible text.
     pub body: Box<str>,
-    /// `biz_opaque_callback_data`.
+    /// What the sender asked to get back in statuses: Meta's `biz_opaque_callback_data`, Twilio's `StatusCallback`.
     pub callback_data: Option<Box<str>>,
     /// Whether a complete answer with the message id was handed to the connection.
     pub answered: bool,
@@ -46,7 +49,9 @@ pub enum WebhookKind {
 /// One webhook request with all its attempts.
 #[derive(Debug, Clone)]
 pub struct WebhookRecord {
-    /// Number it belongs to.
+    /// Provider of the number.
+    pub provider: Provider,
+    /// Number it belongs to, by its id in the emulator.
     pub phone_number_id: Arc<str>,
     /// What it carries.
     pub kind: WebhookKind,
@@ -54,7 +59,7 @@ pub struct WebhookRecord {
     pub ids: Box<[Arc<str>]>,
     /// Attempts made.
     pub attempts: u32,
-    /// Whether a 200 was received.
+    /// Whether an answer came that the provider takes for success; with Meta only 200.
     pub delivered: bool,
     /// Whether the emulator stopped trying.
     pub given_up: bool,
@@ -62,6 +67,15 @@ pub struct WebhookRecord {
     pub last_status: Option<u16>,
     /// Moment of the first attempt.
     pub at: Instant,
+}
+
+/// What came of an attempt to deliver a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    Delivered,
+    /// It is tried again.
+    Failed,
+    GivenUp,
 }
 
 /// Totals that are kept even without records.
@@ -212,9 +226,10 @@ impl Ledger {
         index
     }
 
-    /// Notes the outcome of an attempt: the HTTP status, and whether it was the last one.
-    pub(crate) fn attempt(&self, index: u64, status: Option<u16>, given_up: bool) {
-        let delivered = status == Some(200);
+    /// Notes an attempt: the HTTP status, and what came of it.
+    pub(crate) fn attempt(&self, index: u64, status: Option<u16>, result: Attempt) {
+        let delivered = result == Attempt::Delivered;
+        let given_up = result == Attempt::GivenUp;
         if delivered {
             self.inner.delivered.fetch_add(1, Ordering::Relaxed);
         } else {

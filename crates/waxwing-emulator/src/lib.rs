@@ -1,6 +1,9 @@
-//! The provider's side of the wire on loopback: Meta's Graph endpoints with Meta's own checks and error bodies, signed
-//! webhooks with retries, faults by script, and a phone for the user. It shares no types with the adapter, so that a
-//! mistake in one is not repeated in the other. Protocol facts are named as "meta.md section n".
+//! The providers' side of the wire on loopback: their endpoints with their own checks and error bodies, signed webhooks
+//! with retries, faults by script, and a phone for the user. It shares no types with the adapters, so that a mistake in one
+//! is not repeated in the other. Protocol facts are named as "meta.md section n".
+//!
+//! Users, threads, windows, faults, timing and the ledger are the same for every provider; what a provider adds is in a
+//! module of its own, and the documentation of `provider.rs` says how another one is added.
 //!
 //! ```
 //! use std::time::Duration;
@@ -22,36 +25,32 @@
 mod answer;
 mod config;
 mod emulator;
-mod errors;
 mod faults;
-mod graph;
 mod hub;
 mod ids;
 mod inbound;
-mod json;
 mod ledger;
 mod media;
+mod meta;
+mod outbound;
 mod phone;
 mod phone_api;
-mod send;
+mod provider;
 mod server;
 mod shown;
 mod state;
 mod status;
-mod templates;
-mod templates_create;
 mod timer;
-mod validate;
 mod webhook;
-mod wire;
 
 pub use config::{
-    Checks, Delay, EmulatorConfig, NumberConfig, RateLimits, SendObserver, SendSeen, StatusTiming,
-    User, WallClock, WebhookConfig,
+    Checks, Delay, EmulatorConfig, NumberConfig, RateLimits, Referral, SendObserver, SendSeen,
+    StatusTiming, User, WallClock, WebhookConfig,
 };
 pub use emulator::Emulator;
 pub use faults::{Fault, FaultMatch, FaultPoint, FaultRule, FaultScript};
 pub use ledger::{Counts, Ledger, SendRecord, WebhookKind, WebhookRecord};
 pub use phone::{Phone, PhoneError};
+pub use provider::{Provider, Registration};
 pub use shown::{ShownButton, ShownMedia, ShownMessage, ShownRow, ShownSection, Tick};
 pub use state::Reach;

@@ -7,9 +7,9 @@ use ring::digest;
 use serde_json::json;
 
 use crate::answer::Answer;
-use crate::errors::GraphError;
 use crate::hub::Hub;
 use crate::ids::{object_id, trace};
+use crate::meta::errors::GraphError;
 use crate::state::lock;
 
 #[derive(Debug)]

@@ -4,14 +4,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
+use crate::config::Referral;
 use crate::hub::Hub;
-use crate::ids::object_id;
-use crate::inbound::Inbound;
+use crate::inbound::{Act, Inbound};
 use crate::shown::{ShownButton, ShownMessage, ShownRow};
 use crate::state::{Number, Reach, UserState, lock, read};
 
@@ -83,16 +81,36 @@ impl Phone {
 
     /// Writes a text; gives the message id.
     pub fn say(&self, text: &str) -> String {
-        self.receive(Inbound::new("text", json!({ "body": text }), text))
+        self.receive(Inbound::new(Act::Text(text.to_owned())))
     }
 
     /// Writes a text in answer to a message.
     pub fn reply(&self, message_id: &str, text: &str) -> String {
-        let inbound = Inbound::new("text", json!({ "body": text }), text);
+        self.receive(Inbound::new(Act::Text(text.to_owned())).to(message_id))
+    }
+
+    /// Writes a text after a tap on an advertisement.
+    pub fn say_from_ad(&self, text: &str, referral: Referral) -> String {
         self.receive(Inbound {
-            reply_to: Some(message_id.to_owned()),
-            ..inbound
+            referral: Some(referral),
+            ..Inbound::new(Act::Text(text.to_owned()))
         })
+    }
+
+    /// Sends a place.
+    pub fn send_location(
+        &self,
+        latitude: f64,
+        longitude: f64,
+        name: Option<&str>,
+        address: Option<&str>,
+    ) -> String {
+        self.receive(Inbound::new(Act::Location {
+            latitude,
+            longitude,
+            name: name.map(str::to_owned),
+            address: address.map(str::to_owned),
+        }))
     }
 
     /// Taps a button of the newest message that shows it.
@@ -117,30 +135,20 @@ impl Phone {
 
     /// Sends a tap on a reply button that nobody showed, as a forged or long outdated one would look.
     pub fn tap_forged(&self, button_id: &str, title: &str) -> String {
-        let content =
-            json!({ "type": "button_reply", "button_reply": { "id": button_id, "title": title } });
-        self.receive(Inbound::new("interactive", content, title))
+        self.receive(Inbound::new(Act::Tap {
+            id: button_id.to_owned(),
+            title: title.to_owned(),
+            template: false,
+        }))
     }
 
     fn press(&self, message: &str, button: &ShownButton) -> String {
-        let inbound = if button.kind == "quick_reply" {
-            Inbound::new(
-                "button",
-                json!({ "payload": button.id, "text": button.title }),
-                &button.title,
-            )
-        } else {
-            let reply = json!({ "id": button.id, "title": button.title });
-            Inbound::new(
-                "interactive",
-                json!({ "type": "button_reply", "button_reply": reply }),
-                &button.title,
-            )
+        let act = Act::Tap {
+            id: button.id.clone(),
+            title: button.title.clone(),
+            template: button.kind == "quick_reply",
         };
-        self.receive(Inbound {
-            reply_to: Some(message.to_owned()),
-            ..inbound
-        })
+        self.receive(Inbound::new(act).to(message))
     }
 
     /// Picks a row of the newest list that shows it.
@@ -165,19 +173,12 @@ impl Phone {
     }
 
     fn choose(&self, message: &str, row: &ShownRow) -> String {
-        let mut reply = json!({ "id": row.id, "title": row.title });
-        if let Some(description) = &row.description {
-            reply["description"] = json!(description);
-        }
-        let inbound = Inbound::new(
-            "interactive",
-            json!({ "type": "list_reply", "list_reply": reply }),
-            &row.title,
-        );
-        self.receive(Inbound {
-            reply_to: Some(message.to_owned()),
-            ..inbound
-        })
+        let act = Act::Pick {
+            id: row.id.clone(),
+            title: row.title.clone(),
+            description: row.description.clone(),
+        };
+        self.receive(Inbound::new(act).to(message))
     }
 
     fn find<T>(&self, wanted: impl Fn(&ShownMessage) -> Option<T>) -> Option<(String, T)> {
@@ -190,8 +191,9 @@ impl Phone {
             .find_map(|m| Some((m.id.clone(), wanted(m)?)))
     }
 
-    /// Sends a message of any kind: an object with `type` and the content of that type. Its other properties
-    /// (`context`, `referral`, `errors`, even `id` and `from`) replace the ones that the emulator would set.
+    /// Sends a message of any kind, in the provider's own words. With Meta: an object with `type` and the content of that
+    /// type; its other properties (`context`, `referral`, `errors`, even `id` and `from`) replace the ones that the emulator
+    /// would set.
     ///
     /// # Errors
     /// [`PhoneError::BadContent`] for anything but an object with a `type`.
@@ -211,13 +213,11 @@ impl Phone {
             .and_then(Value::as_str)
             .unwrap_or("")
             .to_owned();
-        let id = self.receive(Inbound {
+        let id = self.receive(Inbound::new(Act::Raw {
             kind,
-            content: Value::Null,
-            reply_to: None,
-            extra,
+            fields: extra,
             text,
-        });
+        }));
         Ok(own_id.unwrap_or(id))
     }
 
@@ -232,40 +232,24 @@ impl Phone {
         bytes: Bytes,
         caption: Option<&str>,
     ) -> Result<String, PhoneError> {
-        let id = object_id(&self.hub.rng);
-        let sha256 = {
-            let mut store = lock(&self.hub.media);
-            if !store.put(&id, mime, bytes) {
-                return Err(PhoneError::BadContent);
-            }
-            store.sha256(&id).unwrap_or_default()
-        };
-        let mut content = Map::new();
-        content.insert("id".into(), json!(id));
-        content.insert("mime_type".into(), json!(mime));
-        // Base64 in webhooks, hex in the API (meta.md section 14).
-        content.insert("sha256".into(), json!(STANDARD.encode(sha256)));
-        if let Some(url) = self.hub.media_url(&id) {
-            content.insert("url".into(), json!(url));
+        let id = self.number.wire().media_id(&self.hub);
+        if !lock(&self.hub.media).put(&id, mime, bytes) {
+            return Err(PhoneError::BadContent);
         }
-        if let Some(caption) = caption {
-            content.insert("caption".into(), json!(caption));
-        }
-        Ok(self.receive(Inbound::new(
-            kind,
-            Value::Object(content),
-            caption.unwrap_or(""),
-        )))
+        Ok(self.receive(Inbound::new(Act::Media {
+            kind: kind.to_owned(),
+            id,
+            mime: mime.to_owned(),
+            caption: caption.map(str::to_owned),
+        })))
     }
 
     /// Reacts to a message; an empty emoji takes the reaction back.
     pub fn react(&self, message_id: &str, emoji: &str) -> String {
-        let content = json!({ "message_id": message_id, "emoji": emoji });
-        let inbound = Inbound::new("reaction", content, emoji);
-        self.receive(Inbound {
-            reply_to: None,
-            ..inbound
-        })
+        self.receive(Inbound::new(Act::Reaction {
+            message: message_id.to_owned(),
+            emoji: emoji.to_owned(),
+        }))
     }
 
     /// Waits for the next message of the business that this phone has not given out yet.

@@ -16,6 +16,7 @@ use crate::config::User;
 use crate::hub::Hub;
 use crate::ids::{digits, is_user_id};
 use crate::phone::{Phone, PhoneError};
+use crate::provider::Registration;
 use crate::server::param;
 use crate::state::{Number, UserState, lock, read};
 
@@ -83,6 +84,7 @@ pub(crate) async fn serve(
         ("GET", "/phone/phone.js") => page("text/javascript; charset=utf-8", SCRIPT),
         ("GET", "/phone/phone.css") => page("text/css; charset=utf-8", STYLE),
         ("GET", "/phone/api/numbers") => value(200, &numbers(hub)),
+        ("POST", "/phone/api/numbers") => register(hub, body),
         ("GET", "/phone/api/thread") => thread(hub, query).await,
         ("POST", "/phone/api/say" | "/phone/api/tap" | "/phone/api/pick") => act(hub, path, body),
         _ => error(404, "not found"),
@@ -120,13 +122,32 @@ fn numbers(hub: &Hub) -> Value {
         .map(|number| {
             json!({
                 "id": number.id(),
-                "name": number.config.verified_name,
-                "display": number.config.display_phone_number,
+                "provider": number.provider(),
+                "name": number.wire().name(),
+                "display": number.wire().display(),
                 "users": number.users().iter().rev().take(MAX_LISTED).map(|user| contact(user)).collect::<Vec<_>>(),
             })
         })
         .collect();
     json!({ "numbers": list })
+}
+
+/// Adds a number, or replaces the one with the same id.
+fn register(hub: &Hub, body: &[u8]) -> Answer {
+    match serde_json::from_slice::<Registration>(body) {
+        Ok(registration) => {
+            let number = hub.add_number(registration);
+            value(
+                200,
+                &json!({ "id": number.id(), "provider": number.provider() }),
+            )
+        }
+        // Serde's reason may repeat values of the request, and they may be secrets.
+        Err(_) => error(
+            422,
+            "the body must be a number's configuration with its provider",
+        ),
+    }
 }
 
 /// A user as the page or a program names it: digits of a phone or a business-scoped id.
@@ -136,7 +157,7 @@ fn named(hub: &Hub, number: &Number, name: &str, profile: Option<&str>) -> Optio
         User::with_user_id(name, profile)
     } else {
         let digits = digits(name);
-        if !(5..=20).contains(&digits.len()) || digits == number.config.display_phone_number {
+        if !(5..=20).contains(&digits.len()) || digits == number.wire().display() {
             return None;
         }
         User::with_phone(digits, profile)

@@ -20,9 +20,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::answer::{Abort, Answer, Body, BrokenOff};
-use crate::errors::GraphError;
-use crate::graph;
 use crate::hub::Hub;
+use crate::meta::errors::GraphError;
+use crate::meta::graph;
 
 /// Most connections at once; further ones wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 8192;
@@ -261,9 +261,10 @@ async fn dispatch(hub: &Arc<Hub>, request: Request<Incoming>) -> Result<Answer, 
     if edge == "messages"
         && head.method == Method::POST
         && let Some(number) = hub.number(id)
-        && number.config.access_token == token
+        && let Some(line) = number.meta()
+        && line.config.access_token == token
     {
-        return crate::send::messages(hub, &number, version, &call.body, false).await;
+        return crate::meta::send::messages(hub, &number, line, version, &call.body, false).await;
     }
     graph::serve(hub, &call, token).await
 }

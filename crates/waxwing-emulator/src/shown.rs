@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::wire::{Content, Header, Interactive, Parameters, Template};
+use crate::meta::wire::{Content, Header, Interactive, Parameters, Template};
 
 /// Progress of a message, as ticks on a phone. The order is the order of the ladder; `Failed` stands apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

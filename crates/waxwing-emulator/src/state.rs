@@ -1,18 +1,17 @@
-//! Numbers, accounts and users that the emulator knows.
+//! Numbers and users that the emulator knows.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::config::{NumberConfig, User};
+use crate::config::User;
+use crate::meta::MetaLine;
+use crate::provider::{Line, Provider, Wire};
 use crate::shown::{ShownMessage, Tick};
 use crate::status::Batch;
-use crate::templates::TemplateStore;
-use crate::webhook::Signer;
 
 /// Locks without caring for poison: the data stays consistent between statements, and a panic is reported elsewhere.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -27,29 +26,13 @@ pub(crate) fn write<T: ?Sized>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A WhatsApp Business Account.
-#[derive(Debug)]
-pub(crate) struct Waba {
-    pub(crate) id: String,
-    pub(crate) subscribed: AtomicBool,
-    /// Callback and verify token that replace the app's.
-    pub(crate) callback: RwLock<Option<String>>,
-    pub(crate) templates: Mutex<TemplateStore>,
-}
-
 /// A business phone number.
 #[derive(Debug)]
 pub(crate) struct Number {
-    pub(crate) config: NumberConfig,
-    /// The phone number id, shared with ledger records.
+    /// The number's id in the emulator, shared with ledger records.
     pub(crate) shared_id: Arc<str>,
-    pub(crate) signer: Signer,
-    pub(crate) waba: Arc<Waba>,
-    /// Callback of the app; settable after the number was added.
-    pub(crate) app_callback: RwLock<Option<String>>,
-    /// Callback of this number, first in precedence (meta.md section 2.5).
-    pub(crate) callback: RwLock<Option<String>>,
-    pub(crate) registered: AtomicBool,
+    /// What its provider keeps about it.
+    pub(crate) line: Line,
     pub(crate) throughput: Mutex<Option<Instant>>,
     pub(crate) batch: Mutex<Batch>,
     users: RwLock<Users>,
@@ -63,40 +46,32 @@ struct Users {
 }
 
 impl Number {
-    pub(crate) fn new(config: NumberConfig, waba: Arc<Waba>) -> Self {
+    pub(crate) fn new(id: &str, line: Line) -> Self {
         Self {
-            app_callback: RwLock::new(config.webhook_url.clone()),
-            callback: RwLock::new(None),
-            registered: AtomicBool::new(true),
+            shared_id: id.into(),
+            line,
             throughput: Mutex::new(None),
             batch: Mutex::new(Batch::default()),
             users: RwLock::new(Users::default()),
-            shared_id: config.phone_number_id.as_str().into(),
-            signer: Signer::new(&config.app_secret),
-            config,
-            waba,
         }
     }
 
     pub(crate) fn id(&self) -> &str {
-        &self.config.phone_number_id
+        &self.shared_id
     }
 
-    /// Where webhooks of this number go; `None` while no callback is known.
-    pub(crate) fn target(&self, default_only: bool) -> Option<String> {
-        if !default_only {
-            if let Some(url) = read(&self.callback).clone() {
-                return Some(url);
-            }
-            if let Some(url) = read(&self.waba.callback).clone() {
-                return Some(url);
-            }
-        }
-        read(&self.app_callback).clone()
+    pub(crate) fn wire(&self) -> &dyn Wire {
+        self.line.wire()
     }
 
-    pub(crate) fn is_subscribed(&self) -> bool {
-        self.waba.subscribed.load(Ordering::Relaxed)
+    pub(crate) fn provider(&self) -> Provider {
+        self.wire().provider()
+    }
+
+    /// The line of a number of Meta's.
+    pub(crate) const fn meta(&self) -> Option<&MetaLine> {
+        let Line::Meta(line) = &self.line;
+        Some(line)
     }
 
     /// Finds a user by phone digits or business-scoped id.
@@ -191,7 +166,7 @@ pub enum Reach {
     Online,
     /// Messages stay at `sent` until the phone is online again.
     Offline,
-    /// Not on WhatsApp: messages fail with 131026.
+    /// Not on WhatsApp: messages fail, with Meta's 131026 or Twilio's 63024.
     NotOnWhatsApp,
 }
 

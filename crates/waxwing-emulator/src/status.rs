@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use tokio::sync::Notify;
 
-use crate::errors::WebhookError;
 use crate::faults::{Fault, FaultPoint};
 use crate::hub::Hub;
 use crate::ledger::WebhookKind;
 use crate::shown::Tick;
-use crate::state::{Number, Reach, UserState, lock, read};
+use crate::state::{Number, Reach, UserState, lock};
 use crate::timer::{Busy, Due};
-use crate::webhook::{About, job};
+use crate::webhook::About;
 
 /// One step of the ladder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +55,14 @@ pub(crate) struct OutMessage {
     pub(crate) group: bool,
     pub(crate) user: Option<Arc<UserState>>,
     pub(crate) callback_data: Option<Box<str>>,
+    /// Address of this message's statuses, with providers that have one for each message.
+    #[expect(dead_code, reason = "for providers with an address for each message")]
+    pub(crate) status_url: Option<Box<str>>,
     pub(crate) category: &'static str,
     /// `regular` or `free_customer_service`.
     pub(crate) pricing: &'static str,
     pub(crate) voice: bool,
-    /// Reactions produce `sent` only (meta.md section 6).
+    /// No stage follows `sent`.
     pub(crate) sent_only: bool,
     pub(crate) fail: Option<i64>,
     /// Set when the HTTP answer waits for the first status.
@@ -90,11 +91,13 @@ pub(crate) struct Batch {
     busy: Option<Busy>,
 }
 
+/// One status.
 #[derive(Debug)]
-struct Item {
-    message: Arc<OutMessage>,
-    stage: Stage,
-    at: u64,
+pub(crate) struct Item {
+    pub(crate) message: Arc<OutMessage>,
+    pub(crate) stage: Stage,
+    /// Seconds since 1970.
+    pub(crate) at: u64,
 }
 
 impl Hub {
@@ -126,16 +129,22 @@ impl Hub {
                 return;
             }
         }
-        let faults = self.faults();
-        let fault = if faults.is_empty() {
-            None
-        } else {
-            faults.pick(FaultPoint::Status, &message.user_keys(), stage.name())
+        let number = &message.number;
+        let fault = self.fault(
+            FaultPoint::Status,
+            number,
+            &message.user_keys(),
+            stage.name(),
+        );
+        let reached = match fault {
+            Some(Fault::Fail { code }) => Stage::Failed(code),
+            _ => stage,
         };
+        number.wire().reached(&message, reached, self.now_ms());
         match fault {
             Some(Fault::Drop) => {}
             Some(Fault::Delay { ms }) => {
-                let delay = std::time::Duration::from_millis(*ms);
+                let delay = std::time::Duration::from_millis(ms);
                 self.timer.after(
                     delay,
                     Due::Emit(Arc::clone(&message), stage, self.idle.busy()),
@@ -145,7 +154,7 @@ impl Hub {
                 times, after_ms, ..
             }) => {
                 self.emit(&message, stage);
-                for n in 1..=*times {
+                for n in 1..=times {
                     let delay =
                         std::time::Duration::from_millis(after_ms.saturating_mul(u64::from(n)));
                     self.timer.after(
@@ -155,7 +164,7 @@ impl Hub {
                 }
             }
             Some(Fault::Fail { code }) => {
-                self.emit(&message, Stage::Failed(*code));
+                self.emit(&message, Stage::Failed(code));
                 return;
             }
             _ => self.emit(&message, stage),
@@ -192,7 +201,7 @@ impl Hub {
             stage,
             at: self.now_ms() / 1000,
         });
-        if batch.items.len() >= config.batch_size.clamp(1, 1000) {
+        if batch.items.len() >= number.wire().batch(config.batch_size) {
             drop(batch);
             self.flush(number);
         } else if batch.busy.is_none() {
@@ -203,7 +212,7 @@ impl Hub {
         }
     }
 
-    /// Sends the statuses gathered for a number as one webhook.
+    /// Sends the statuses gathered for a number.
     pub(crate) fn flush(&self, number: &Arc<Number>) {
         let (items, busy) = {
             let mut batch = lock(&number.batch);
@@ -212,7 +221,16 @@ impl Hub {
         if items.is_empty() {
             return;
         }
-        let body = body(number, &items);
+        for items in items.chunks(number.wire().batch(self.config.webhooks.batch_size)) {
+            self.send_statuses(number, items);
+        }
+        drop(busy);
+    }
+
+    fn send_statuses(&self, number: &Arc<Number>, items: &[Item]) {
+        let Some(parcel) = number.wire().statuses(self, number, items) else {
+            return;
+        };
         let acks = items
             .iter()
             .filter(|i| i.message.first_status.is_some())
@@ -227,172 +245,7 @@ impl Hub {
             kind: Some(WebhookKind::Status),
             ids,
             acks,
-            ..About::default()
         };
-        if let Some(job) = job(self, number, body, about) {
-            self.delivery.push(job, &self.ledger);
-        }
-        drop(busy);
+        self.send_webhook(number, parcel, about, std::time::Duration::ZERO);
     }
-}
-
-fn body(number: &Number, items: &[Item]) -> Vec<u8> {
-    // Statuses of known users carry a contact since the business-scoped ids came; it is left out of batches, whose items
-    // have to be joined by id anyway.
-    let contact = match items {
-        [Item { message, .. }] => message.user.as_ref().map(|user| read(&user.user).clone()),
-        _ => None,
-    };
-    let contact = contact.filter(|user| user.user_id.is_some());
-    let errors: Vec<Option<[WebhookError; 1]>> = items
-        .iter()
-        .map(|item| match item.stage {
-            Stage::Failed(code) => Some([WebhookError::of(code)]),
-            _ => None,
-        })
-        .collect();
-    let times: Vec<String> = items.iter().map(|item| item.at.to_string()).collect();
-    let statuses = items
-        .iter()
-        .zip(&errors)
-        .zip(&times)
-        .map(|((item, errors), at)| {
-            let message = &item.message;
-            let priced = matches!(item.stage, Stage::Sent | Stage::Delivered);
-            WireStatus {
-                id: &message.wamid,
-                status: item.stage.name(),
-                timestamp: at,
-                recipient_id: message.recipient_id.as_deref(),
-                recipient_type: message.group.then_some("group"),
-                recipient_user_id: message.recipient_user_id.as_deref(),
-                pricing: priced.then_some(WirePricing {
-                    billable: message.pricing == "regular",
-                    pricing_model: "PMP",
-                    kind: message.pricing,
-                    category: message.category,
-                }),
-                errors: errors.as_ref(),
-                biz_opaque_callback_data: message.callback_data.as_deref(),
-            }
-        });
-    let contacts = contact.as_ref().map(|user| {
-        [WireContact {
-            profile: WireProfile {
-                name: &user.name,
-                username: user.username.as_deref(),
-            },
-            wa_id: user.wa_id.as_deref(),
-            user_id: user.user_id.as_deref(),
-        }]
-    });
-    crate::json::escaped(&Envelope::new(
-        number,
-        "messages",
-        Value {
-            messaging_product: "whatsapp",
-            metadata: Metadata::of(number),
-            contacts,
-            statuses: statuses.collect(),
-        },
-    ))
-}
-
-/// The outer form of every webhook (meta.md section 3).
-#[derive(Serialize)]
-pub(crate) struct Envelope<'a, V> {
-    object: &'static str,
-    entry: [Entry<'a, V>; 1],
-}
-
-#[derive(Serialize)]
-struct Entry<'a, V> {
-    id: &'a str,
-    changes: [Change<'a, V>; 1],
-}
-
-#[derive(Serialize)]
-struct Change<'a, V> {
-    value: V,
-    field: &'a str,
-}
-
-impl<'a, V> Envelope<'a, V> {
-    pub(crate) fn new(number: &'a Number, field: &'a str, value: V) -> Self {
-        Self {
-            object: "whatsapp_business_account",
-            entry: [Entry {
-                id: &number.config.waba_id,
-                changes: [Change { value, field }],
-            }],
-        }
-    }
-}
-
-#[derive(Serialize)]
-pub(crate) struct Metadata<'a> {
-    display_phone_number: &'a str,
-    phone_number_id: &'a str,
-}
-
-impl<'a> Metadata<'a> {
-    pub(crate) fn of(number: &'a Number) -> Self {
-        Self {
-            display_phone_number: &number.config.display_phone_number,
-            phone_number_id: number.id(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-pub(crate) struct WireContact<'a> {
-    pub(crate) profile: WireProfile<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) wa_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) user_id: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-pub(crate) struct WireProfile<'a> {
-    pub(crate) name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) username: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Value<'a> {
-    messaging_product: &'static str,
-    metadata: Metadata<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    contacts: Option<[WireContact<'a>; 1]>,
-    statuses: Vec<WireStatus<'a>>,
-}
-
-#[derive(Serialize)]
-struct WireStatus<'a> {
-    id: &'a str,
-    status: &'static str,
-    timestamp: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recipient_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recipient_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recipient_user_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pricing: Option<WirePricing>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    errors: Option<&'a [WebhookError; 1]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    biz_opaque_callback_data: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct WirePricing {
-    billable: bool,
-    pricing_model: &'static str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    category: &'static str,
 }

@@ -25,8 +25,19 @@ pub(crate) enum Due {
     Flush(Arc<Number>),
     /// A webhook for the queue.
     Job(Box<Job>),
-    /// Review of a template.
-    Review(String, String, Busy),
+    /// Anything else.
+    Call(Call, Busy),
+}
+
+type Callback = dyn FnOnce(&Arc<Hub>) + Send;
+
+/// A function that is called when it is due.
+pub(crate) struct Call(pub(crate) Box<Callback>);
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Call")
+    }
 }
 
 struct Entry {

@@ -1,65 +1,25 @@
-//! Signed webhooks: building, queueing, delivering, retrying.
+//! Webhooks of all providers: queueing, delivering, retrying.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::HeaderValue;
-use ring::hmac;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::config::WebhookConfig;
 use crate::hub::Hub;
-use crate::ledger::{Ledger, WebhookKind, WebhookRecord};
+use crate::ledger::{Attempt, Ledger, WebhookKind, WebhookRecord};
+use crate::provider::{Attempts, Outcome, Parcel, Post, Verdict};
 use crate::state::{Number, lock};
 use crate::status::OutMessage;
 use crate::timer::{Busy, Due};
-
-/// Keys of both signature headers.
-#[derive(Debug)]
-pub(crate) struct Signer {
-    sha256: hmac::Key,
-    sha1: hmac::Key,
-}
-
-impl Signer {
-    pub(crate) fn new(secret: &str) -> Self {
-        Self {
-            sha256: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
-            sha1: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.as_bytes()),
-        }
-    }
-
-    /// Value of `X-Hub-Signature-256`.
-    pub(crate) fn sha256(&self, body: &[u8]) -> String {
-        header("sha256=", &self.sha256, body)
-    }
-
-    /// Value of the older `X-Hub-Signature`, which Meta still sends beside the other.
-    fn sha1(&self, body: &[u8]) -> String {
-        header("sha1=", &self.sha1, body)
-    }
-}
-
-fn header(prefix: &str, key: &hmac::Key, body: &[u8]) -> String {
-    let tag = hmac::sign(key, body);
-    let mut value = String::with_capacity(prefix.len() + tag.as_ref().len() * 2);
-    value.push_str(prefix);
-    value.push_str(&hex::encode(tag.as_ref()));
-    value
-}
 
 /// One webhook request on its way.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) number: Arc<Number>,
-    /// Template and account events go to the app's own callback, whatever overrides exist (meta.md section 2.5).
-    pub(crate) default_only: bool,
-    pub(crate) body: Bytes,
-    sha256: HeaderValue,
-    sha1: HeaderValue,
+    parcel: Parcel,
     record: u64,
     attempt: u32,
     first: Option<Instant>,
@@ -74,8 +34,6 @@ pub(crate) struct About {
     pub(crate) kind: Option<WebhookKind>,
     pub(crate) ids: Vec<Arc<str>>,
     pub(crate) acks: Vec<Arc<OutMessage>>,
-    pub(crate) default_only: bool,
-    pub(crate) wrong_signature: bool,
 }
 
 /// The queue of ready webhooks.
@@ -146,24 +104,15 @@ impl Delivery {
     }
 }
 
-/// Builds a job. `None` when the app is not subscribed to the account: then Meta delivers nothing.
-pub(crate) fn job(
-    hub: &Hub,
-    number: &Arc<Number>,
-    body: Vec<u8>,
-    about: About,
-) -> Option<Box<Job>> {
-    if !number.is_subscribed() {
+/// Builds a job. `None` when the provider delivers nothing for this number.
+fn job(hub: &Hub, number: &Arc<Number>, parcel: Parcel, about: About) -> Option<Box<Job>> {
+    if !number.wire().delivers() {
         return None;
     }
-    let wrong = about
-        .wrong_signature
-        .then(|| Signer::new("not-the-secret-of-this-app"));
-    let signer = wrong.as_ref().unwrap_or(&number.signer);
-    let value = |text: String| HeaderValue::try_from(text).ok();
     let kind = about.kind.unwrap_or(WebhookKind::Other);
     let ids = about.ids;
     let record = hub.ledger.webhook(|| WebhookRecord {
+        provider: number.provider(),
         phone_number_id: Arc::clone(&number.shared_id),
         kind,
         ids: ids.into(),
@@ -175,10 +124,7 @@ pub(crate) fn job(
     });
     Some(Box::new(Job {
         number: Arc::clone(number),
-        default_only: about.default_only,
-        sha256: value(signer.sha256(&body))?,
-        sha1: value(signer.sha1(&body))?,
-        body: body.into(),
+        parcel,
         record,
         attempt: 0,
         first: None,
@@ -187,48 +133,80 @@ pub(crate) fn job(
     }))
 }
 
-async fn deliver(hub: &Arc<Hub>, mut job: Box<Job>) {
-    let now = Instant::now();
-    let first = *job.first.get_or_insert(now);
-    let status = match job.number.target(job.default_only) {
-        Some(url) => post(hub, &job, &url).await,
-        None => None,
-    };
-    if status == Some(200) {
-        hub.ledger.attempt(job.record, status, false);
-        for message in &job.acks {
-            message.first_status_arrived();
+impl Hub {
+    /// Puts a webhook into the queue, at once or later.
+    pub(crate) fn send_webhook(
+        &self,
+        number: &Arc<Number>,
+        parcel: Parcel,
+        about: About,
+        delay: Duration,
+    ) {
+        if let Some(job) = job(self, number, parcel, about) {
+            if delay.is_zero() {
+                self.delivery.push(job, &self.ledger);
+            } else {
+                self.timer.after(delay, Due::Job(job));
+            }
         }
-        return;
-    }
-    let config = &hub.config.webhooks;
-    let step = 2_u32.saturating_pow(job.attempt.min(20));
-    let delay = config
-        .retry_base
-        .saturating_mul(step)
-        .min(config.retry_max)
-        .mul_f64(0.8 + hub.rng.share() * 0.4);
-    let given_up = first.elapsed() + delay > config.retry_for;
-    hub.ledger.attempt(job.record, status, given_up);
-    if !given_up {
-        job.attempt += 1;
-        hub.timer.after(delay, Due::Job(job));
     }
 }
 
-async fn post(hub: &Hub, job: &Job, url: &str) -> Option<u16> {
-    let request = hub
+async fn deliver(hub: &Arc<Hub>, mut job: Box<Job>) {
+    let first = *job.first.get_or_insert_with(Instant::now);
+    let outcome = match job.number.wire().post(&job.parcel) {
+        Some(post) => attempt(hub, &job.parcel, post).await,
+        None => Outcome::NoConnection,
+    };
+    let attempts = Attempts {
+        before: job.attempt,
+        first,
+    };
+    let verdict = job
+        .number
+        .wire()
+        .verdict(hub, &job.parcel, attempts, outcome);
+    let result = match verdict {
+        Verdict::Done => Attempt::Delivered,
+        Verdict::Over => Attempt::GivenUp,
+        Verdict::Again(_) | Verdict::Instead(_) => Attempt::Failed,
+    };
+    hub.ledger.attempt(job.record, outcome.status(), result);
+    match verdict {
+        Verdict::Done => {
+            for message in &job.acks {
+                message.first_status_arrived();
+            }
+        }
+        Verdict::Over => {}
+        Verdict::Again(delay) => {
+            job.attempt += 1;
+            hub.timer.after(delay, Due::Job(job));
+        }
+        Verdict::Instead(parcel) => {
+            job.parcel = *parcel;
+            job.attempt = 0;
+            job.first = None;
+            hub.delivery.push(job, &hub.ledger);
+        }
+    }
+}
+
+async fn attempt(hub: &Hub, parcel: &Parcel, post: Post) -> Outcome {
+    let mut request = hub
         .delivery
         .client
-        .post(url)
-        .header(
-            http::header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        )
-        .header("x-hub-signature-256", job.sha256.clone())
-        .header("x-hub-signature", job.sha1.clone())
-        .body(job.body.clone());
-    let mut answer = request.send().await.ok()?;
+        .post(post.url)
+        .headers(post.headers)
+        .body(parcel.body.clone());
+    if let Some(timeout) = post.timeout {
+        request = request.timeout(timeout);
+    }
+    let mut answer = match request.send().await {
+        Ok(answer) => answer,
+        Err(error) if error.is_connect() || error.is_builder() => return Outcome::NoConnection,
+        Err(_) => return Outcome::NoAnswer,
+    };
     let status = answer.status().as_u16();
     // The rest of a short answer is read so that the connection can be used again; a long one costs the connection.
     let mut left = 64 * 1024_usize;
@@ -238,7 +216,7 @@ async fn post(hub: &Hub, job: &Job, url: &str) -> Option<u16> {
             break;
         }
     }
-    Some(status)
+    Outcome::Status(status)
 }
 
 /// Performs the verification handshake as Meta does when a callback is saved (meta.md section 2.1).
@@ -273,46 +251,5 @@ pub(crate) async fn handshake(
         Ok(())
     } else {
         Err("the callback did not return the challenge".into())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use serde_json::Value;
-
-    use super::Signer;
-
-    #[test]
-    fn signs_as_the_vectors_say() {
-        let vectors: Value =
-            serde_json::from_str(include_str!("../fixtures/signatures.json")).unwrap();
-        let default = vectors["appSecret"].as_str().unwrap();
-        let mut seen = 0;
-        for case in vectors["cases"].as_array().unwrap() {
-            let (Some(header), true) = (case["header"].as_str(), case["valid"].as_bool().unwrap())
-            else {
-                continue;
-            };
-            let body = STANDARD
-                .decode(case["bodyBase64"].as_str().unwrap())
-                .unwrap();
-            let secrets = case["secrets"].as_array().map_or_else(
-                || vec![default],
-                |list| list.iter().map(|s| s.as_str().unwrap()).collect(),
-            );
-            let ours: Vec<String> = secrets
-                .iter()
-                .map(|s| Signer::new(s).sha256(&body))
-                .collect();
-            assert!(
-                ours.iter().any(|o| o.eq_ignore_ascii_case(header)),
-                "{}",
-                case["name"]
-            );
-            seen += 1;
-        }
-        assert!(seen >= 5, "{seen}");
     }
 }

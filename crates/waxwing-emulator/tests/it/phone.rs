@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use waxwing_emulator::{EmulatorConfig, PhoneError, User};
+use waxwing_emulator::{Emulator, EmulatorConfig, PhoneError, User};
 
 use crate::receiver::Receiver;
 use crate::{DEADLINE, NUMBER, client, send, start, text};
@@ -279,4 +279,42 @@ async fn threads_and_users_are_bounded() {
             .is_none()
     );
     assert_eq!(emulator.ledger().counts().accepted, 40);
+}
+
+#[tokio::test]
+async fn numbers_are_registered_over_http() {
+    let emulator = Emulator::start(EmulatorConfig::default()).await.unwrap();
+    let register = async |body: Value| {
+        let request = client()
+            .post(format!("{}/phone/api/numbers", emulator.url()))
+            .json(&body);
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json::<Value>().await.unwrap())
+    };
+    let number = json!({ "provider": "meta", "phone_number_id": "1065", "access_token": "mine" });
+    let (status, answer) = register(number).await;
+    assert_eq!(
+        (status, answer),
+        (200, json!({ "id": "1065", "provider": "meta" }))
+    );
+    assert!(
+        emulator
+            .phone("1065", User::with_phone("16505551234", ""))
+            .is_some()
+    );
+    for bad in [
+        json!({ "phone_number_id": "1066" }),
+        json!({ "provider": "nobody" }),
+        json!({ "provider": "meta", "acces_token": "secret" }),
+    ] {
+        let (status, answer) = register(bad).await;
+        assert_eq!(status, 422);
+        assert!(!answer.to_string().contains("secret"));
+    }
+    assert!(
+        emulator
+            .phone("1066", User::with_phone("16505551234", ""))
+            .is_none()
+    );
 }

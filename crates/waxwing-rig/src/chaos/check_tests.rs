@@ -36,6 +36,7 @@ fn message(id: &str, direction: &str, body: &str) -> Message {
 
 fn accepted(wamid: &str, to: &str, body: &str, statuses: &[&'static str]) -> SendRecord {
     SendRecord {
+        provider: waxwing_emulator::Provider::Meta,
         phone_number_id: meta::phone_number_id(0).into(),
         wamid: Arc::from(wamid),
         to: to.into(),

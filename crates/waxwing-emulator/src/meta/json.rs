@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn reproduces_the_documented_body() {
         let body =
-            include_str!("../fixtures/inbound/message-text-escaped-unicode-and-slashes.json")
+            include_str!("../../fixtures/inbound/message-text-escaped-unicode-and-slashes.json")
                 .trim_end();
         let value: Value = serde_json::from_str(body).unwrap();
         let ours = String::from_utf8(escaped(&value)).unwrap();

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::{Checked, optional, required, source};
-use crate::errors::GraphError;
-use crate::wire::{Action, Card, Header, Interactive, Parameters};
+use crate::meta::errors::GraphError;
+use crate::meta::wire::{Action, Card, Header, Interactive, Parameters};
 
 pub(super) fn check(message: &Interactive<'_>) -> Checked<()> {
     let kind = message

@@ -4,21 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::answer::{Abort, Answer};
-use crate::config::SendSeen;
-use crate::errors::GraphError;
 use crate::faults::{Fault, FaultPoint};
 use crate::hub::Hub;
-use crate::ids::{Way, digits, is_user_id, read_wamid, wamid};
-use crate::ledger::SendRecord;
-use crate::shown::ShownMessage;
-use crate::state::{Number, Reach, UserState, lock};
-use crate::status::OutMessage;
-use crate::validate;
-use crate::wire::{Body, Content};
+use crate::ids::{Way, digits, is_user_id, read_wamid};
+use crate::meta::MetaLine;
+use crate::meta::errors::GraphError;
+use crate::meta::validate;
+use crate::meta::wire::{Body, Content};
+use crate::outbound::{Draft, Recipient};
+use crate::state::{Number, UserState, lock};
 
 #[derive(Serialize)]
 struct Accepted<'a> {
@@ -47,18 +44,7 @@ struct AcceptedMessage<'a> {
     group_id: Option<&'a str>,
 }
 
-/// Whom a request addresses.
-struct Recipient<'a> {
-    /// As given.
-    input: &'a str,
-    wa_id: Option<String>,
-    user_id: Option<String>,
-    group: bool,
-    /// A business-scoped id in `to`: accepted and dropped (meta.md section 4.2).
-    swallowed: bool,
-}
-
-fn recipient<'a>(body: &'a Body<'_>, number: &Number) -> Result<Recipient<'a>, GraphError> {
+fn recipient<'a>(body: &'a Body<'_>, line: &MetaLine) -> Result<Recipient<'a>, GraphError> {
     let group = match body.recipient_type.as_deref() {
         None | Some("individual") => false,
         Some("group") => true,
@@ -94,7 +80,7 @@ fn recipient<'a>(body: &'a Body<'_>, number: &Number) -> Result<Recipient<'a>, G
             if phone.is_empty() {
                 return Err(GraphError::value("to is not a valid phone number"));
             }
-            if phone == number.config.display_phone_number {
+            if phone == line.config.display_phone_number {
                 return Err(GraphError::of(131_021));
             }
             Ok(Recipient {
@@ -128,24 +114,6 @@ fn limits(hub: &Hub, number: &Number, user: Option<&UserState>) -> Result<(), Gr
     Ok(())
 }
 
-/// A code with which an accepted message will fail, if the emulator knows a reason.
-fn fate(hub: &Hub, user: Option<&UserState>, content: &Content<'_>, category: &str) -> Option<i64> {
-    let Some(user) = user else {
-        return (hub.config.checks.window && !matches!(content, Content::Template(_)))
-            .then_some(131_047);
-    };
-    let inner = lock(&user.inner);
-    if inner.reach == Reach::NotOnWhatsApp {
-        return Some(131_026);
-    }
-    if category == "marketing" && inner.opted_out {
-        return Some(131_050);
-    }
-    let closed = inner.window_until < hub.now_ms();
-    (hub.config.checks.window && closed && !matches!(content, Content::Template(_)))
-        .then_some(131_047)
-}
-
 /// A message that passed all checks.
 struct Acceptable<'a> {
     to: Recipient<'a>,
@@ -158,13 +126,14 @@ struct Acceptable<'a> {
 fn check<'a>(
     hub: &Hub,
     number: &Number,
+    line: &MetaLine,
     body: &'a Body<'_>,
     marketing: bool,
 ) -> Result<Acceptable<'a>, GraphError> {
-    if !number.registered.load(std::sync::atomic::Ordering::Relaxed) {
+    if !line.registered.load(std::sync::atomic::Ordering::Relaxed) {
         return Err(GraphError::of(133_010));
     }
-    let to = recipient(body, number)?;
+    let to = recipient(body, line)?;
     let content = validate::content(body)?;
     if to.group
         && !matches!(
@@ -188,7 +157,7 @@ fn check<'a>(
     }
     let (mut category, mut template) = ("service", None);
     if let Content::Template(send) = &content {
-        let stored = lock(&number.waba.templates).check(send, hub.config.checks.templates)?;
+        let stored = lock(&line.waba.templates).check(send, hub.config.checks.templates)?;
         if let Some(stored) = stored {
             category = stored.category_of_price();
             template = Some(stored.body);
@@ -226,6 +195,7 @@ fn check<'a>(
 pub(crate) async fn messages(
     hub: &Arc<Hub>,
     number: &Arc<Number>,
+    line: &MetaLine,
     version: &str,
     body: &[u8],
     marketing: bool,
@@ -278,7 +248,7 @@ pub(crate) async fn messages(
             Err(error) => refuse(hub, version, &error),
         };
     }
-    match check(hub, number, &parsed, marketing) {
+    match check(hub, number, line, &parsed, marketing) {
         Ok(acceptable) => accept(hub, number, version, &parsed, acceptable).await,
         Err(error) => refuse(hub, version, &error),
     }
@@ -320,71 +290,6 @@ fn read_mark(hub: &Hub, number: &Number, body: &Body<'_>) -> Result<(), GraphErr
     }
 }
 
-/// How the answer of an accepted message differs from the plain one.
-#[derive(Default)]
-struct Twist {
-    no_message_id: bool,
-    no_wa_id: bool,
-    held: bool,
-}
-
-/// The accepted message with all that its statuses will need.
-fn out_message(
-    hub: &Hub,
-    number: &Arc<Number>,
-    body: &Body<'_>,
-    acceptable: &Acceptable<'_>,
-    fault: Option<&Fault>,
-) -> Arc<OutMessage> {
-    let Acceptable {
-        to,
-        user,
-        content,
-        category,
-        ..
-    } = acceptable;
-    let category = *category;
-    let known = user.as_ref().map(|u| crate::state::read(&u.user).clone());
-    let user_id = to.user_id.clone().or_else(|| known.and_then(|u| u.user_id));
-    let key = to
-        .wa_id
-        .as_deref()
-        .or(to.user_id.as_deref())
-        .unwrap_or(&number.config.display_phone_number);
-    let id: Arc<str> = wamid(key, Way::Outbound, hub.rng.next()).into();
-    let mut fail = fate(hub, user.as_deref(), content, category);
-    if let Some(Fault::Fail { code }) = fault {
-        fail = Some(*code);
-    }
-    let window_open = user
-        .as_ref()
-        .is_some_and(|u| lock(&u.inner).window_until >= hub.now_ms());
-    let free = category == "service" || (category == "utility" && window_open);
-    Arc::new(OutMessage {
-        wamid: id,
-        number: Arc::clone(number),
-        recipient_id: to
-            .wa_id
-            .as_deref()
-            .or(to.group.then_some(to.input))
-            .map(Into::into),
-        recipient_user_id: user_id.as_deref().map(Into::into),
-        group: to.group,
-        user: user.clone(),
-        callback_data: body.biz_opaque_callback_data.as_deref().map(Into::into),
-        category,
-        pricing: if free {
-            "free_customer_service"
-        } else {
-            "regular"
-        },
-        voice: matches!(content, Content::Media("audio", media) if media.voice == Some(true)),
-        sent_only: matches!(content, Content::Reaction(_)),
-        fail,
-        first_status: matches!(fault, Some(Fault::StatusFirst)).then(Notify::new),
-    })
-}
-
 async fn accept(
     hub: &Arc<Hub>,
     number: &Arc<Number>,
@@ -392,110 +297,60 @@ async fn accept(
     body: &Body<'_>,
     acceptable: Acceptable<'_>,
 ) -> Result<Answer, Abort> {
-    let faults = hub.faults();
-    let fault = if faults.is_empty() {
-        None
-    } else {
-        let to = &acceptable.to;
-        let keys = [
-            to.wa_id.as_deref().unwrap_or(to.input),
-            to.user_id.as_deref().unwrap_or(""),
-        ];
-        faults.pick(FaultPoint::Send, &keys, acceptable.content.kind())
-    };
-    if let Some(refusal) = fault.and_then(|fault| crate::answer::refusal(hub, version, fault)) {
-        hub.ledger.refuse();
-        return refusal;
-    }
-    let message = out_message(hub, number, body, &acceptable, fault);
     let Acceptable {
         to,
         user,
         content,
+        category,
         template,
-        ..
     } = acceptable;
-    let id = Arc::clone(&message.wamid);
-    record(hub, &message, to.input, &content);
-    if let Some(user) = &user {
-        let mut shown = ShownMessage::new(&id, true, content.kind(), hub.now_ms() / 1000);
+    let fault = hub.fault(FaultPoint::Send, number, &to.keys(), content.kind());
+    let error = |code, status: Option<u16>| {
+        let mut error = GraphError::of(code);
+        error.status = status.unwrap_or(error.status);
+        Answer::error(hub, version, &error)
+    };
+    if let Some(refusal) = fault
+        .as_ref()
+        .and_then(|fault| crate::answer::refusal(fault, error))
+    {
+        hub.ledger.refuse();
+        return refusal;
+    }
+    let draft = Draft {
+        to: &to,
+        user,
+        kind: content.kind(),
+        text: content.text(),
+        callback_data: body.biz_opaque_callback_data.as_deref(),
+        status_url: None,
+        category,
+        free_form: !matches!(content, Content::Template(_)),
+        voice: matches!(&content, Content::Media("audio", media) if media.voice == Some(true)),
+        // Reactions produce `sent` only (meta.md section 6).
+        sent_only: matches!(content, Content::Reaction(_)),
+        later: Duration::ZERO,
+    };
+    let message = hub.out_message(number, &draft, fault.as_ref());
+    hub.accept(&message, &draft, fault.as_ref(), |shown| {
         shown.fill(&content, template.as_ref());
-        shown.reply_to = shown.reply_to.or_else(|| {
+        shown.reply_to = shown.reply_to.take().or_else(|| {
             body.context
                 .as_ref()?
                 .message_id
                 .as_deref()
                 .map(str::to_owned)
         });
-        user.show(shown, hub.config.thread_length);
-    }
-    let mut delay = hub.config.answer_delay;
-    let mut status_delay = delay;
-    let mut twist = Twist::default();
-    match fault {
-        Some(Fault::Delay { ms }) => delay = Duration::from_millis(*ms),
-        Some(Fault::StatusFirst) => status_delay = Duration::ZERO,
-        Some(Fault::NoMessageId) => twist.no_message_id = true,
-        Some(Fault::NoWaId) => twist.no_wa_id = true,
-        Some(Fault::Held { ms }) => {
-            twist.held = true;
-            status_delay = Duration::from_millis(*ms);
-        }
-        _ => {}
-    }
-    if !to.swallowed && !matches!(fault, Some(Fault::Swallow)) {
-        hub.start_statuses(&message, status_delay);
-    }
-    if let Some(first) = &message.first_status {
-        // Capped so that a receiver that is down cannot block its own sends for ever.
-        let _ = tokio::time::timeout(Duration::from_secs(5), first.notified()).await;
-    } else if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
-    }
+    });
     let bytes = answer_body(
         &to,
         message.recipient_user_id.as_deref(),
-        &id,
+        &message.wamid,
         &content,
-        &twist,
+        fault.as_ref(),
     );
-    let answer = crate::answer::accepted(hub, version, bytes, fault);
-    // Whether the bytes arrive is out of our hands; every fault that keeps the id from the sender counts as unanswered.
-    if fault.is_none_or(Fault::answers) && answer.is_ok() {
-        hub.ledger.answer(&id);
-    }
-    answer
-}
-
-fn record(hub: &Hub, message: &OutMessage, input: &str, content: &Content<'_>) {
-    let to = message
-        .recipient_id
-        .as_deref()
-        .or(message.recipient_user_id.as_deref())
-        .unwrap_or(input);
-    let at = std::time::Instant::now();
-    if let Some(observer) = &hub.config.observer {
-        observer(&SendSeen {
-            phone_number_id: message.number.id(),
-            wamid: &message.wamid,
-            to,
-            kind: content.kind(),
-            text: content.text(),
-            callback_data: message.callback_data.as_deref(),
-            at,
-        });
-    }
-    hub.ledger.accept(|| SendRecord {
-        phone_number_id: Arc::clone(&message.number.shared_id),
-        wamid: Arc::clone(&message.wamid),
-        to: to.into(),
-        kind: content.kind(),
-        body: content.text().into(),
-        callback_data: message.callback_data.clone(),
-        answered: false,
-        at,
-        statuses: Vec::new(),
-    });
+    let plain = |body| Answer::json(hub, version, 200, body);
+    hub.answer(&message, fault.as_ref(), bytes, plain).await
 }
 
 fn answer_body(
@@ -503,21 +358,24 @@ fn answer_body(
     user_id: Option<&str>,
     id: &str,
     content: &Content<'_>,
-    twist: &Twist,
+    fault: Option<&Fault>,
 ) -> Vec<u8> {
     let status = match content {
-        Content::Template(_) if twist.held => Some("held_for_quality_assessment"),
+        Content::Template(_) if matches!(fault, Some(Fault::Held { .. })) => {
+            Some("held_for_quality_assessment")
+        }
         Content::Template(_) => Some("accepted"),
         _ => None,
     };
+    let with_wa_id = !matches!(fault, Some(Fault::NoWaId));
     let accepted = Accepted {
         messaging_product: "whatsapp",
         contacts: Some([AcceptedContact {
             input: to.input,
-            wa_id: to.wa_id.as_deref().filter(|_| !twist.no_wa_id),
+            wa_id: to.wa_id.as_deref().filter(|_| with_wa_id),
             user_id,
         }]),
-        messages: (!twist.no_message_id).then_some([AcceptedMessage {
+        messages: (!matches!(fault, Some(Fault::NoMessageId))).then_some([AcceptedMessage {
             id,
             message_status: status,
             group_id: to.group.then_some(to.input),

@@ -5,8 +5,8 @@ mod interactive;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::errors::GraphError;
-use crate::wire::{Body, ContactCard, Content, Location, Media, Reaction, Template, Text};
+use crate::meta::errors::GraphError;
+use crate::meta::wire::{Body, ContactCard, Content, Location, Media, Reaction, Template, Text};
 
 pub(crate) type Checked<T> = Result<T, GraphError>;
 

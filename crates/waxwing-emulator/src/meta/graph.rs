@@ -7,14 +7,35 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Abort, Answer};
-use crate::errors::GraphError;
 use crate::hub::Hub;
+use crate::meta::errors::GraphError;
+use crate::meta::{MetaLine, Waba};
 use crate::server::Call;
-use crate::state::{Number, Waba, lock, read, write};
+use crate::state::{Number, lock, read, write};
 use crate::webhook::handshake;
 
 const APP_ID: &str = "634974688087057";
 const BUSINESS_ID: &str = "506914307656634";
+
+fn has_token(number: &Number, token: &str) -> bool {
+    number
+        .meta()
+        .is_some_and(|line| line.config.access_token == token)
+}
+
+impl Hub {
+    /// Numbers of an account.
+    pub(crate) fn numbers_of(&self, waba: &str) -> Vec<Arc<Number>> {
+        let of = |number: &Arc<Number>| number.meta().is_some_and(|line| line.waba.id == waba);
+        self.numbers().into_iter().filter(of).collect()
+    }
+
+    /// Whether any number's token is this one.
+    fn knows_token(&self, token: &str) -> bool {
+        self.find_number(|number| has_token(number, token))
+            .is_some()
+    }
+}
 
 /// Serves a call whose token was read but not yet judged.
 pub(crate) async fn serve(hub: &Arc<Hub>, call: &Call<'_>, token: &str) -> Result<Answer, Abort> {
@@ -39,18 +60,16 @@ pub(crate) async fn serve(hub: &Arc<Hub>, call: &Call<'_>, token: &str) -> Resul
     } else {
         "get"
     };
-    if let Some(number) = hub.number(call.id) {
-        if number.config.access_token != token {
+    if let Some(number) = hub.number(call.id)
+        && let Some(line) = number.meta()
+    {
+        if line.config.access_token != token {
             return fail(&GraphError::of(200));
         }
-        return number_call(hub, call, &number).await;
+        return number_call(hub, call, &number, line).await;
     }
-    if let Some(waba) = hub.waba(call.id) {
-        if !hub
-            .numbers_of(&waba.id)
-            .iter()
-            .any(|n| n.config.access_token == token)
-        {
+    if let Some(waba) = hub.meta.waba(call.id) {
+        if !hub.numbers_of(&waba.id).iter().any(|n| has_token(n, token)) {
             return fail(&GraphError::of(200));
         }
         return Ok(waba_call(hub, call, &waba).await);
@@ -92,20 +111,21 @@ async fn number_call(
     hub: &Arc<Hub>,
     call: &Call<'_>,
     number: &Arc<Number>,
+    line: &MetaLine,
 ) -> Result<Answer, Abort> {
     let success = || Ok(Answer::success(hub, call.version));
     match (call.method.as_str(), call.edge) {
         ("POST", "messages") => {
-            crate::send::messages(hub, number, call.version, &call.body, false).await
+            crate::meta::send::messages(hub, number, line, call.version, &call.body, false).await
         }
         ("POST", "marketing_messages") => {
-            crate::send::messages(hub, number, call.version, &call.body, true).await
+            crate::meta::send::messages(hub, number, line, call.version, &call.body, true).await
         }
         ("POST", "media") => Ok(hub.media_upload(call.version, call.content_type, &call.body)),
         ("GET", "") => Ok(Answer::value(
             hub,
             call.version,
-            &number_fields(number, call.param("fields").as_deref()),
+            &number_fields(number, line, call.param("fields").as_deref()),
         )),
         ("POST", "register") => {
             let pin = arguments(call)
@@ -120,11 +140,11 @@ async fn number_call(
                     &GraphError::invalid("Param pin must be a 6-digit number"),
                 ));
             }
-            number.registered.store(true, Ordering::Relaxed);
+            line.registered.store(true, Ordering::Relaxed);
             success()
         }
         ("POST", "deregister") => {
-            number.registered.store(false, Ordering::Relaxed);
+            line.registered.store(false, Ordering::Relaxed);
             success()
         }
         (
@@ -144,14 +164,7 @@ async fn number_call(
             let Some(config) = arguments.get("webhook_configuration") else {
                 return success();
             };
-            Ok(set_override(
-                hub,
-                call,
-                config,
-                &number.config.verify_token,
-                &number.callback,
-            )
-            .await)
+            Ok(set_override(hub, call, config, &line.config.verify_token, &line.callback).await)
         }
         _ => Ok(unknown_path(hub, call)),
     }
@@ -234,8 +247,8 @@ fn grouped(display: &str) -> String {
     }
 }
 
-fn number_fields(number: &Number, fields: Option<&str>) -> Value {
-    let registered = number.registered.load(Ordering::Relaxed);
+fn number_fields(number: &Number, line: &MetaLine, fields: Option<&str>) -> Value {
+    let registered = line.registered.load(Ordering::Relaxed);
     let available = if registered { "AVAILABLE" } else { "BLOCKED" };
     let mut phone =
         json!({ "entity_type": "PHONE_NUMBER", "id": number.id(), "can_send_message": available });
@@ -247,8 +260,8 @@ fn number_fields(number: &Number, fields: Option<&str>) -> Value {
         }]);
     }
     let all = json!({
-        "verified_name": number.config.verified_name,
-        "display_phone_number": grouped(&number.config.display_phone_number),
+        "verified_name": line.config.verified_name,
+        "display_phone_number": grouped(&line.config.display_phone_number),
         "id": number.id(),
         "quality_rating": "GREEN",
         "status": if registered { "CONNECTED" } else { "DISCONNECTED" },
@@ -261,7 +274,7 @@ fn number_fields(number: &Number, fields: Option<&str>) -> Value {
             "can_send_message": available,
             "entities": [
                 phone,
-                { "entity_type": "WABA", "id": number.config.waba_id, "can_send_message": "AVAILABLE" },
+                { "entity_type": "WABA", "id": line.config.waba_id, "can_send_message": "AVAILABLE" },
                 { "entity_type": "BUSINESS", "id": BUSINESS_ID, "can_send_message": "AVAILABLE" },
                 { "entity_type": "APP", "id": APP_ID, "can_send_message": "AVAILABLE" },
             ],
@@ -290,7 +303,7 @@ async fn waba_call(hub: &Arc<Hub>, call: &Call<'_>, waba: &Arc<Waba>) -> Answer 
             let data: Vec<Value> = hub
                 .numbers_of(&waba.id)
                 .iter()
-                .map(|number| number_fields(number, fields.as_deref()))
+                .filter_map(|number| Some(number_fields(number, number.meta()?, fields.as_deref())))
                 .collect();
             let value = json!({ "data": data, "paging": { "cursors": { "before": "MAZDZD", "after": "MQZDZD" } } });
             Answer::value(hub, call.version, &value)
@@ -304,7 +317,7 @@ async fn waba_call(hub: &Arc<Hub>, call: &Call<'_>, waba: &Arc<Waba>) -> Answer 
             let token = hub
                 .numbers_of(&waba.id)
                 .first()
-                .map(|n| n.config.verify_token.clone())
+                .and_then(|n| Some(n.meta()?.config.verify_token.clone()))
                 .unwrap_or_default();
             set_override(hub, call, &arguments, &token, &waba.callback).await
         }
@@ -425,14 +438,11 @@ fn object_call(hub: &Hub, call: &Call<'_>, token: &str) -> Option<Answer> {
         return media;
     }
     let waba = hub
+        .meta
         .wabas()
         .into_iter()
         .find(|w| lock(&w.templates).get(call.id).is_some())?;
-    if !hub
-        .numbers_of(&waba.id)
-        .iter()
-        .any(|n| n.config.access_token == token)
-    {
+    if !hub.numbers_of(&waba.id).iter().any(|n| has_token(n, token)) {
         return Some(Answer::error(hub, call.version, &GraphError::of(200)));
     }
     match call.method.as_str() {

@@ -35,7 +35,7 @@ struct Failed {
 fn table() -> &'static HashMap<i64, Code> {
     static TABLE: OnceLock<HashMap<i64, Code>> = OnceLock::new();
     TABLE.get_or_init(|| {
-        let rows: Vec<Code> = serde_json::from_str(include_str!("../data/codes.json"))
+        let rows: Vec<Code> = serde_json::from_str(include_str!("../../data/codes.json"))
             .expect("the embedded table is valid JSON");
         rows.into_iter().map(|row| (row.code, row)).collect()
     })

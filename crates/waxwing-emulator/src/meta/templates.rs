@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::errors::GraphError;
 use crate::hub::Hub;
 use crate::ids::{Rng, object_id};
-use crate::json::escaped;
-use crate::state::{Waba, lock};
-use crate::status::Envelope;
-use crate::timer::Due;
+use crate::meta::Waba;
+use crate::meta::errors::GraphError;
+use crate::meta::hooks::Envelope;
+use crate::meta::json::escaped;
+use crate::meta::wire::{Component, Template};
+use crate::provider::Parcel;
+use crate::state::lock;
 use crate::webhook::About;
-use crate::wire::{Component, Template};
 
 /// A stored template. `body` holds what the API lists.
 #[derive(Debug, Clone)]
@@ -103,7 +104,7 @@ impl TemplateStore {
         request: &Value,
         rng: &Rng,
     ) -> Result<(String, Value), GraphError> {
-        let (name, language, body) = crate::templates_create::checked(request)?;
+        let (name, language, body) = crate::meta::templates_create::checked(request)?;
         if self
             .all
             .iter()
@@ -167,7 +168,7 @@ impl TemplateStore {
             )));
         }
         Some(
-            crate::templates_create::checked(&merged).map(|(_, _, body)| {
+            crate::meta::templates_create::checked(&merged).map(|(_, _, body)| {
                 for name in ["components", "category"] {
                     stored.body[name] = body[name].clone();
                 }
@@ -303,13 +304,17 @@ fn check_parameters(stored: &Stored, send: &Template<'_>) -> Result<(), GraphErr
 impl Hub {
     /// Orders the review of a template.
     pub(crate) fn order_review(&self, waba: &Waba, id: &str) {
-        let due = Due::Review(waba.id.clone(), id.to_owned(), self.idle.busy());
-        self.timer.after(self.config.template_review, due);
+        let (waba, id) = (waba.id.clone(), id.to_owned());
+        self.later(self.config.template_review, move |hub| {
+            hub.review_template(&waba, &id);
+        });
     }
 
     /// Reviews a template: names with `reject` in them are rejected, all others approved.
     pub(crate) fn review_template(&self, waba: &str, id: &str) {
-        let Some(waba) = self.waba(waba) else { return };
+        let Some(waba) = self.meta.waba(waba) else {
+            return;
+        };
         let pending = lock(&waba.templates)
             .get(id)
             .filter(|t| t.status == "PENDING")
@@ -350,20 +355,17 @@ impl Hub {
         if let Some(object) = value.as_object_mut() {
             object.extend(extra);
         }
-        let mut envelope = json!(Envelope::new(
-            &number,
-            "message_template_status_update",
-            value
-        ));
+        let Some(line) = number.meta() else { return };
+        let mut envelope = json!(Envelope::new(line, "message_template_status_update", value));
         envelope["entry"][0]["time"] = json!(self.now_ms() / 1000);
-        let about = About {
+        let parcel = Parcel {
             default_only: true,
-            ..About::default()
+            ..Parcel::new(escaped(&envelope))
         };
         self.send_webhook(
             &Arc::clone(&number),
-            escaped(&envelope),
-            about,
+            parcel,
+            About::default(),
             std::time::Duration::ZERO,
         );
     }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::errors::GraphError;
-use crate::templates::variables;
+use crate::meta::errors::GraphError;
+use crate::meta::templates::variables;
 
 type Checked<T> = Result<T, GraphError>;
 
