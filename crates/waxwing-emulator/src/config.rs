@@ -249,6 +249,8 @@ pub struct RateLimits {
     pub throughput: Option<u32>,
     /// One message in six seconds per recipient with a burst of 45, answered with 131056 above.
     pub pair: bool,
+    /// Calls a minute of one MSG91 key, answered with 429 above; 100 is said of it, without a source (msg91.md section 6).
+    pub per_minute: Option<u32>,
 }
 
 impl RateLimits {
@@ -258,6 +260,7 @@ impl RateLimits {
         Self {
             throughput: None,
             pair: false,
+            per_minute: None,
         }
     }
 
@@ -267,6 +270,7 @@ impl RateLimits {
         Self {
             throughput: Some(80),
             pair: true,
+            per_minute: Some(100),
         }
     }
 }
@@ -276,6 +280,7 @@ impl Default for RateLimits {
         Self {
             throughput: Some(1000),
             pair: true,
+            per_minute: Some(100),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::hub::Hub;
 use crate::ledger::{Ledger, WebhookKind};
 use crate::meta::hooks::Envelope;
 use crate::meta::json::escaped;
+use crate::msg91::Msg91Line;
 use crate::phone::Phone;
 use crate::provider::{Parcel, Registration};
 use crate::state::lock;
@@ -160,18 +161,36 @@ impl Emulator {
         }
     }
 
-    /// Posts a value under a field name in Meta's envelope and escaping; does nothing for other providers.
+    /// Posts a value under a field name in Meta's envelope and escaping, for numbers of Meta and 360dialog.
     pub fn deliver_change(&self, phone_number_id: &str, field: &str, value: &Value) {
         if let Some(number) = self.hub.number(phone_number_id)
-            && let Some(line) = number.meta()
+            && let Some(line) = number.cloud()
+            && let Some(parcel) =
+                number.forward(Parcel::new(escaped(&Envelope::new(line, field, value))))
         {
-            let body = escaped(&Envelope::new(line, field, value));
             self.hub
-                .send_webhook(&number, Parcel::new(body), About::default(), Duration::ZERO);
+                .send_webhook(&number, parcel, About::default(), Duration::ZERO);
         }
     }
 
-    /// Creates a template without waiting for a review. The request is the one of the API.
+    /// Whether MSG91 paused the webhooks of a number because its receiver failed too often; false with other providers.
+    #[must_use]
+    pub fn webhooks_paused(&self, number_id: &str) -> bool {
+        let number = self.hub.number(number_id);
+        number.is_some_and(|n| n.msg91().is_some_and(Msg91Line::is_paused))
+    }
+
+    /// Ends such a pause, as a customer does in the panel. What happened meanwhile is lost.
+    pub fn resume_webhooks(&self, number_id: &str) {
+        if let Some(number) = self.hub.number(number_id)
+            && let Some(line) = number.msg91()
+        {
+            line.resume();
+        }
+    }
+
+    /// Creates a template without waiting for a review. The request is the one of Meta's API; the account of a number at
+    /// MSG91 has the number as its id.
     ///
     /// # Errors
     /// The message that the API would answer.

@@ -187,6 +187,14 @@ pub enum Fault {
         #[serde(default)]
         retry_after: Option<u32>,
     },
+    /// Send: refused with an error of 360dialog's or MSG91's own family, which has no codes; Meta's numbers answer the
+    /// text alone, and Twilio takes the message.
+    OwnError {
+        /// HTTP status. With 200, MSG91's `hasError` says that it is an error.
+        status: u16,
+        /// The sentence in it.
+        text: String,
+    },
     /// Send: an error object with HTTP 200.
     ErrorWith200 {
         /// The provider's code.

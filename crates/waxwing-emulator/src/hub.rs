@@ -24,6 +24,8 @@ pub(crate) struct Hub {
     pub(crate) media: Mutex<MediaStore>,
     /// Meta's accounts.
     pub(crate) meta: crate::meta::Accounts,
+    /// MSG91's counts of calls.
+    pub(crate) msg91: crate::msg91::Keys,
     numbers: RwLock<HashMap<String, Arc<Number>>>,
     faults: RwLock<Arc<Faults>>,
 }
@@ -39,6 +41,7 @@ impl Hub {
             delivery: Delivery::new(config.webhooks)?,
             media: Mutex::new(MediaStore::new(config.media_bytes)),
             meta: crate::meta::Accounts::default(),
+            msg91: crate::msg91::Keys::default(),
             numbers: RwLock::default(),
             faults: RwLock::new(Arc::new(Faults::new(config.faults.clone(), config.seed))),
             config,

@@ -24,6 +24,7 @@
 
 mod answer;
 mod config;
+mod dialog360;
 mod emulator;
 mod faults;
 mod hub;
@@ -32,6 +33,7 @@ mod inbound;
 mod ledger;
 mod media;
 mod meta;
+mod msg91;
 mod outbound;
 mod phone;
 mod phone_api;
@@ -47,9 +49,11 @@ pub use config::{
     Checks, Delay, EmulatorConfig, NumberConfig, RateLimits, Referral, SendObserver, SendSeen,
     StatusTiming, User, WallClock, WebhookConfig,
 };
+pub use dialog360::config::{Dialog360Config, SignatureForm};
 pub use emulator::Emulator;
 pub use faults::{Fault, FaultMatch, FaultPoint, FaultRule, FaultScript};
 pub use ledger::{Counts, Ledger, SendRecord, WebhookKind, WebhookRecord};
+pub use msg91::config::{Msg91Config, Msg91Form};
 pub use phone::{Phone, PhoneError};
 pub use provider::{Provider, Registration};
 pub use shown::{ShownButton, ShownMedia, ShownMessage, ShownRow, ShownSection, Tick};

@@ -92,16 +92,7 @@ impl MediaStore {
 impl Hub {
     /// Hands out a download address for a file.
     pub(crate) fn media_url(&self, id: &str) -> Option<String> {
-        let hash = String::from_utf8_lossy(&trace::<27>(&self.rng)).into_owned();
-        let life = u64::try_from(self.config.media_url_life.as_millis()).unwrap_or(u64::MAX);
-        let until = self.now_ms().saturating_add(life);
-        let mut store = lock(&self.media);
-        let file = store.files.get_mut(id)?;
-        if file.urls.len() >= URLS {
-            file.urls.pop_front();
-        }
-        file.urls.push_back((hash.clone(), until));
-        drop(store);
+        let (hash, until) = self.media_secret(id, self.config.media_url_life)?;
         Some(format!(
             "{}/whatsapp_business/attachments/?mid={id}&ext={}&hash={hash}",
             self.url(),
@@ -109,20 +100,41 @@ impl Hub {
         ))
     }
 
+    /// A new secret part of an address of a file, and the moment at which it ends, in milliseconds.
+    pub(crate) fn media_secret(
+        &self,
+        id: &str,
+        life: std::time::Duration,
+    ) -> Option<(String, u64)> {
+        let hash = String::from_utf8_lossy(&trace::<27>(&self.rng)).into_owned();
+        let life = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
+        let until = self.now_ms().saturating_add(life);
+        let mut store = lock(&self.media);
+        let file = store.files.get_mut(id)?;
+        if file.urls.len() >= URLS {
+            file.urls.pop_front();
+        }
+        file.urls.push_back((hash.clone(), until));
+        Some((hash, until))
+    }
+
     pub(crate) fn media_get(&self, version: &str, id: &str) -> Option<Answer> {
+        Some(Answer::value(self, version, &self.media_facts(id)?))
+    }
+
+    /// What Meta tells about a file, with a fresh download address.
+    pub(crate) fn media_facts(&self, id: &str) -> Option<serde_json::Value> {
         let url = self.media_url(id)?;
         let store = lock(&self.media);
         let file = store.files.get(id)?;
-        let value = json!({
+        Some(json!({
             "messaging_product": "whatsapp",
             "url": url,
             "mime_type": file.mime,
             "sha256": hex::encode(file.sha256),
             "file_size": file.bytes.len().to_string(),
             "id": id,
-        });
-        drop(store);
-        Some(Answer::value(self, version, &value))
+        }))
     }
 
     pub(crate) fn media_delete(&self, version: &str, id: &str) -> Option<Answer> {

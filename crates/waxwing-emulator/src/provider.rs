@@ -20,11 +20,16 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::answer::Answer;
 use crate::config::{NumberConfig, User};
+use crate::dialog360::Dialog360Line;
+use crate::dialog360::config::Dialog360Config;
 use crate::hub::Hub;
 use crate::ids::Way;
 use crate::inbound::Inbound;
 use crate::meta::MetaLine;
+use crate::msg91::Msg91Line;
+use crate::msg91::config::Msg91Config;
 use crate::state::Number;
 use crate::status::{Item, OutMessage, Stage};
 
@@ -69,6 +74,22 @@ impl fmt::Display for Provider {
 pub enum Registration {
     /// A number of Meta's Cloud API.
     Meta(NumberConfig),
+    /// A number at 360dialog.
+    Dialog360(Dialog360Config),
+    /// A number at MSG91.
+    Msg91(Msg91Config),
+}
+
+impl From<Dialog360Config> for Registration {
+    fn from(config: Dialog360Config) -> Self {
+        Self::Dialog360(config)
+    }
+}
+
+impl From<Msg91Config> for Registration {
+    fn from(config: Msg91Config) -> Self {
+        Self::Msg91(config)
+    }
 }
 
 impl From<NumberConfig> for Registration {
@@ -80,13 +101,17 @@ impl From<NumberConfig> for Registration {
 /// The provider's state behind a number.
 #[derive(Debug)]
 pub(crate) enum Line {
-    Meta(MetaLine),
+    Meta(Box<MetaLine>),
+    Dialog360(Box<Dialog360Line>),
+    Msg91(Box<Msg91Line>),
 }
 
 impl Line {
     pub(crate) fn wire(&self) -> &dyn Wire {
         match self {
-            Self::Meta(line) => line,
+            Self::Meta(line) => &**line,
+            Self::Dialog360(line) => &**line,
+            Self::Msg91(line) => &**line,
         }
     }
 }
@@ -250,6 +275,12 @@ pub(crate) trait Wire: fmt::Debug + Send + Sync {
     /// The webhook of some statuses, at most [`Wire::batch`]; `None` when nobody wants to know.
     fn statuses(&self, hub: &Hub, number: &Number, items: &[Item]) -> Option<Parcel>;
 
+    /// The refusal of a send in the provider's own words, for faults of a script.
+    fn own_error(&self, hub: &Hub, status: u16, text: &str) -> Answer {
+        let _ = hub;
+        Answer::plain(status, "text/plain", text.to_owned())
+    }
+
     /// Prepares an attempt; `None` while there is no address.
     fn post(&self, parcel: &Parcel) -> Option<Post>;
 
@@ -279,7 +310,15 @@ impl Hub {
         let (id, line) = match registration {
             Registration::Meta(config) => (
                 config.phone_number_id.clone(),
-                Line::Meta(self.meta.line(config, &self.rng)),
+                Line::Meta(Box::new(self.meta.line(config, &self.rng))),
+            ),
+            Registration::Dialog360(config) => (
+                config.phone_number_id.clone(),
+                Line::Dialog360(Box::new(Dialog360Line::new(self, config))),
+            ),
+            Registration::Msg91(config) => (
+                config.integrated_number.clone(),
+                Line::Msg91(Box::new(Msg91Line::new(self, config))),
             ),
         };
         self.insert(Number::new(&id, line))

@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::answer::{Abort, Answer, Body, BrokenOff};
+use crate::dialog360::serve::KEY;
 use crate::hub::Hub;
 use crate::meta::errors::GraphError;
 use crate::meta::graph;
@@ -207,6 +208,10 @@ async fn dispatch(hub: &Arc<Hub>, request: Request<Incoming>) -> Result<Answer, 
         );
         return Ok(crate::phone_api::serve(hub, &head.method, path, query, trusted, &body).await);
     }
+    let for_dialog360 = crate::dialog360::serve::claims(head.headers.contains_key(KEY), path);
+    if for_dialog360 || crate::msg91::serve::claims(path) {
+        return resold(hub, &head, body, for_dialog360).await;
+    }
     let mut segments = path.split('/').skip(1).filter(|s| !s.is_empty());
     let first = segments.next().unwrap_or("");
     let versioned = first.starts_with('v') && first[1..].starts_with(|c: char| c.is_ascii_digit());
@@ -267,6 +272,47 @@ async fn dispatch(hub: &Arc<Hub>, request: Request<Incoming>) -> Result<Answer, 
         return crate::meta::send::messages(hub, &number, line, version, &call.body, false).await;
     }
     graph::serve(hub, &call, token).await
+}
+
+/// A call to 360dialog or MSG91.
+async fn resold(
+    hub: &Arc<Hub>,
+    head: &http::request::Parts,
+    body: Incoming,
+    for_dialog360: bool,
+) -> Result<Answer, Abort> {
+    let path = head.uri.path();
+    let query = head.uri.query().unwrap_or("");
+    let header = |name: &str| {
+        head.headers
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or("")
+    };
+    let upload = for_dialog360 && path == "/media";
+    let body = match read(body, if upload { MAX_UPLOAD } else { MAX_JSON }).await {
+        Ok(body) => body,
+        Err(answer) => return Ok(answer),
+    };
+    if for_dialog360 {
+        let call = crate::dialog360::serve::Request {
+            method: &head.method,
+            path,
+            query,
+            key: header(KEY),
+            content_type: header("content-type"),
+            body,
+        };
+        return crate::dialog360::serve::serve(hub, &call).await;
+    }
+    let call = crate::msg91::serve::Request {
+        method: &head.method,
+        path,
+        query,
+        key: header("authkey"),
+        body,
+    };
+    crate::msg91::serve::serve(hub, &call).await
 }
 
 async fn read(body: Incoming, limit: usize) -> Result<Bytes, Answer> {

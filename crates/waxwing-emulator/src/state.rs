@@ -8,8 +8,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::User;
+use crate::dialog360::Dialog360Line;
 use crate::meta::MetaLine;
-use crate::provider::{Line, Provider, Wire};
+use crate::msg91::Msg91Line;
+use crate::provider::{Line, Parcel, Provider, Wire};
 use crate::shown::{ShownMessage, Tick};
 use crate::status::Batch;
 
@@ -70,8 +72,43 @@ impl Number {
 
     /// The line of a number of Meta's.
     pub(crate) const fn meta(&self) -> Option<&MetaLine> {
-        let Line::Meta(line) = &self.line;
-        Some(line)
+        match &self.line {
+            Line::Meta(line) => Some(line),
+            _ => None,
+        }
+    }
+
+    /// The number as Meta knows it: Meta's own numbers, and those that 360dialog resells.
+    pub(crate) const fn cloud(&self) -> Option<&MetaLine> {
+        match &self.line {
+            Line::Meta(line) => Some(line),
+            Line::Dialog360(line) => Some(&line.meta),
+            Line::Msg91(_) => None,
+        }
+    }
+
+    /// A webhook of Meta's in the form that this number's receiver gets.
+    pub(crate) fn forward(&self, parcel: Parcel) -> Option<Parcel> {
+        match &self.line {
+            Line::Dialog360(line) => line.forward(parcel),
+            _ => Some(parcel),
+        }
+    }
+
+    /// The line of a number at 360dialog.
+    pub(crate) const fn dialog360(&self) -> Option<&Dialog360Line> {
+        match &self.line {
+            Line::Dialog360(line) => Some(line),
+            _ => None,
+        }
+    }
+
+    /// The line of a number at MSG91.
+    pub(crate) const fn msg91(&self) -> Option<&Msg91Line> {
+        match &self.line {
+            Line::Msg91(line) => Some(line),
+            _ => None,
+        }
     }
 
     /// Finds a user by phone digits or business-scoped id.

@@ -81,7 +81,8 @@ fn content(act: &Act, hub: &Hub) -> Value {
     }
 }
 
-fn build(hub: &Hub, line: &MetaLine, said: &Said<'_>) -> Value {
+/// A message of a user as Meta writes it, without its envelope.
+pub(crate) fn build(hub: &Hub, line: &MetaLine, said: &Said<'_>) -> Value {
     let (inbound, user) = (said.inbound, said.user);
     let mut message = Map::new();
     if let Some(reply_to) = &inbound.reply_to {

@@ -115,15 +115,17 @@ fn limits(hub: &Hub, number: &Number, user: Option<&UserState>) -> Result<(), Gr
 }
 
 /// A message that passed all checks.
-struct Acceptable<'a> {
-    to: Recipient<'a>,
-    user: Option<Arc<UserState>>,
-    content: Content<'a>,
-    category: &'static str,
-    template: Option<serde_json::Value>,
+pub(crate) struct Acceptable<'a> {
+    pub(crate) to: Recipient<'a>,
+    pub(crate) user: Option<Arc<UserState>>,
+    pub(crate) content: Content<'a>,
+    pub(crate) category: &'static str,
+    /// The stored template.
+    pub(crate) template: Option<serde_json::Value>,
 }
 
-fn check<'a>(
+/// All of Meta's checks of a message, the limits among them.
+pub(crate) fn check<'a>(
     hub: &Hub,
     number: &Number,
     line: &MetaLine,
@@ -316,6 +318,10 @@ async fn accept(
     {
         hub.ledger.refuse();
         return refusal;
+    }
+    if let Some(Fault::OwnError { status, text }) = &fault {
+        hub.ledger.refuse();
+        return Ok(number.wire().own_error(hub, *status, text));
     }
     let draft = Draft {
         to: &to,

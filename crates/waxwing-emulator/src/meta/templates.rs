@@ -14,7 +14,7 @@ use crate::meta::hooks::Envelope;
 use crate::meta::json::escaped;
 use crate::meta::wire::{Component, Template};
 use crate::provider::Parcel;
-use crate::state::lock;
+use crate::state::{Number, lock};
 use crate::webhook::About;
 
 /// A stored template. `body` holds what the API lists.
@@ -328,7 +328,8 @@ impl Hub {
         }
     }
 
-    /// Sets the status of a template and posts the webhook for it, at the app's own callback.
+    /// Sets the status of a template and posts the webhook for it: at the app's own callback with Meta, at the number's
+    /// with 360dialog. Whether 360dialog does so for customers who are no partners is not documented.
     pub(crate) fn template_event(
         &self,
         waba: &Waba,
@@ -340,7 +341,9 @@ impl Hub {
         let Some(stored) = lock(&waba.templates).set_status(id, event) else {
             return;
         };
-        let Some(number) = self.numbers_of(&waba.id).into_iter().next() else {
+        let mut numbers = self.numbers().into_iter();
+        let of = |n: &Arc<Number>| n.cloud().is_some_and(|line| line.waba.id == waba.id);
+        let Some(number) = numbers.find(of) else {
             return;
         };
         let mut value = json!({
@@ -355,12 +358,15 @@ impl Hub {
         if let Some(object) = value.as_object_mut() {
             object.extend(extra);
         }
-        let Some(line) = number.meta() else { return };
+        let Some(line) = number.cloud() else { return };
         let mut envelope = json!(Envelope::new(line, "message_template_status_update", value));
         envelope["entry"][0]["time"] = json!(self.now_ms() / 1000);
         let parcel = Parcel {
             default_only: true,
             ..Parcel::new(escaped(&envelope))
+        };
+        let Some(parcel) = number.forward(parcel) else {
+            return;
         };
         self.send_webhook(
             &Arc::clone(&number),

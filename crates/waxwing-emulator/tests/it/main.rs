@@ -10,8 +10,10 @@
     reason = "tables and stories are read from top to bottom"
 )]
 
+mod dialog360;
 mod faults;
 mod graph;
+mod msg91;
 mod phone;
 mod receiver;
 mod send;

@@ -12,7 +12,7 @@ fn fixture(path: &Path) -> Value {
 }
 
 /// Types and property names of a value, so that two answers can be compared without their ids.
-fn shape(value: &Value) -> Value {
+pub fn shape(value: &Value) -> Value {
     match value {
         Value::Object(map) => map.iter().map(|(k, v)| (k.clone(), shape(v))).collect(),
         Value::Array(list) => list.iter().map(shape).collect(),
@@ -440,6 +440,7 @@ async fn buckets_refuse_what_is_too_much() {
     let limits = RateLimits {
         throughput: Some(5),
         pair: true,
+        per_minute: None,
     };
     let emulator = start(
         EmulatorConfig {
@@ -462,6 +463,7 @@ async fn buckets_refuse_what_is_too_much() {
     let limits = RateLimits {
         throughput: None,
         pair: true,
+        per_minute: None,
     };
     let emulator = start(
         EmulatorConfig {
