@@ -1,4 +1,23 @@
-//! Messaging providers, one module each. `cloud` holds what all speakers of Meta's Cloud API share.
+//! Messaging providers, one module each, all behind [`Messaging`]. `cloud` holds what all speakers of Meta's Cloud API
+//! share.
 
+mod adapter;
 mod cloud;
 pub mod meta;
+
+use waxwing_core::channel::ChannelKind;
+
+pub use self::adapter::{
+    Account, Arrival, AssetNeed, BuildError, ChannelCheck, Endpoints, Messaging, Outgoing, Pace,
+    Recipient, Recorded,
+};
+pub use self::cloud::parse::Unreadable;
+
+/// The adapter of a kind of channel.
+#[must_use]
+pub fn adapter(kind: ChannelKind) -> Option<&'static dyn Messaging> {
+    match kind {
+        ChannelKind::Meta => Some(&meta::Meta),
+        ChannelKind::Twilio | ChannelKind::Dialog360 | ChannelKind::Msg91 => None,
+    }
+}

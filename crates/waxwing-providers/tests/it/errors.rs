@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use crate::wire::interpret_send;
 use serde_json::{Value, json};
 use waxwing_core::errors::{ErrorClass, SendOutcome, ThrottleScope};
 use waxwing_providers::http::HttpOutcome;
-use waxwing_providers::messaging::meta::interpret_send;
 
 use crate::support;
 

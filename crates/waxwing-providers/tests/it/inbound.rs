@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
+use crate::wire::{self as meta, Unreadable};
 use ring::digest;
 use serde_json::{Map, Value, json};
 use waxwing_core::event::{ItemBody, Parsed};
-use waxwing_providers::messaging::meta::{self, Unreadable};
 
 use crate::expectation::{self, Item};
 use crate::support;

@@ -9,3 +9,4 @@ mod robust;
 mod send;
 mod support;
 mod verify;
+mod wire;

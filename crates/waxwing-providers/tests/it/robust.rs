@@ -3,12 +3,12 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use crate::wire as meta;
 use proptest::prelude::*;
 use serde_json::Value;
 use waxwing_core::event::Parsed;
 use waxwing_core::secret::Secret;
 use waxwing_providers::http::HttpOutcome;
-use waxwing_providers::messaging::meta;
 
 use crate::support;
 

@@ -1,5 +1,8 @@
 //! Every example of a send against the request that we build, and its answer against what we make of it.
 
+use crate::wire::{
+    BuildError, ChannelConfig, Recipient, build_check, build_send, interpret_check, interpret_send,
+};
 use serde_json::{Map, Value, json};
 use waxwing_core::content::{Button, Content, Frame, Media, Row, Section};
 use waxwing_core::errors::SendOutcome;
@@ -7,9 +10,6 @@ use waxwing_core::identity::{Bsuid, ProviderMessageId};
 use waxwing_core::phone::Phone;
 use waxwing_core::secret::Secret;
 use waxwing_providers::http::{HttpOutcome, HttpRequest};
-use waxwing_providers::messaging::meta::{
-    BuildError, ChannelConfig, Recipient, build_check, build_send, interpret_check, interpret_send,
-};
 
 use crate::support;
 
@@ -327,7 +327,10 @@ fn what_cannot_be_sent_is_refused_before_the_call() {
             access_token: Secret::new(token),
             ..config.clone()
         };
-        assert_eq!(send(&config, &hello(), ""), Err(BuildError::AccessToken));
+        assert_eq!(
+            send(&config, &hello(), ""),
+            Err(BuildError::Credential("access token"))
+        );
     }
     for id in ["", "1/../2", "..", "1?x=1", "1#"] {
         let config = ChannelConfig {

@@ -1,11 +1,11 @@
 //! Signatures and the handshake.
 
+use crate::wire::{self as meta, Handshake};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use serde_json::Value;
 use waxwing_core::secret::Secret;
-use waxwing_providers::messaging::meta::{self, Handshake};
 
 use crate::support;
 

@@ -6,20 +6,15 @@
 mod types;
 
 use uuid::Uuid;
+use waxwing_core::channel::{ChannelKind, Credentials};
 use waxwing_core::ids::{ChannelId, TenantId};
 use waxwing_core::secret::Secret;
 use waxwing_core::time::Timestamp;
 
-pub use self::types::{ChannelKind, ChannelStatus, Credentials};
+pub use self::types::ChannelStatus;
+use self::types::{open_credentials, seal_credentials};
 use super::crypto::{BlindPurpose, Keyring};
 use crate::{StoreError, Tx, params, row, statements};
-
-/// The name of the credential that signs a channel's webhooks.
-pub const APP_SECRET: &str = "appSecret";
-/// The name of the credential that sends.
-pub const ACCESS_TOKEN: &str = "accessToken";
-/// The name of the credential of the webhook handshake.
-pub const VERIFY_TOKEN: &str = "verifyToken";
 
 statements! {
     INSERT_CHANNEL [tenant] =
@@ -121,7 +116,7 @@ pub struct ChannelRecord {
 impl ChannelRow {
     fn open(self, keyring: &Keyring) -> Result<ChannelRecord, StoreError> {
         Ok(ChannelRecord {
-            credentials: Credentials::open(
+            credentials: open_credentials(
                 keyring,
                 self.tenant_id,
                 self.id,
@@ -185,9 +180,13 @@ pub fn secret_hash(keyring: &Keyring, secret: &Secret) -> Vec<u8> {
     keyring.blind_system(BlindPurpose::Secret, &[secret.expose().as_bytes()])
 }
 
-fn own_secret_hash(keyring: &Keyring, credentials: &Credentials) -> Option<Vec<u8>> {
+fn own_secret_hash(
+    keyring: &Keyring,
+    kind: ChannelKind,
+    credentials: &Credentials,
+) -> Option<Vec<u8>> {
     credentials
-        .get(APP_SECRET)
+        .get(kind.webhook_credential())
         .map(|secret| secret_hash(keyring, secret))
 }
 
@@ -202,8 +201,8 @@ pub fn create(
     new: &NewChannel,
     now: Timestamp,
 ) -> Result<ChannelRecord, StoreError> {
-    let sealed = new.credentials.seal(keyring, tenant, new.id)?;
-    let secret_hash = own_secret_hash(keyring, &new.credentials);
+    let sealed = seal_credentials(&new.credentials, keyring, tenant, new.id)?;
+    let secret_hash = own_secret_hash(keyring, new.kind, &new.credentials);
     tx.execute(
         &INSERT_CHANNEL,
         &params![
@@ -369,7 +368,7 @@ pub fn update(
     record.account_id = draft.account_id;
     record.display_phone = draft.display_phone;
     record.credentials = draft.credentials;
-    record.secret_hash = own_secret_hash(keyring, &record.credentials);
+    record.secret_hash = own_secret_hash(keyring, record.kind, &record.credentials);
     record.updated_at = now;
     tx.execute(
         &UPDATE_CHANNEL,
@@ -379,7 +378,7 @@ pub fn update(
             &record.name,
             record.account_id.clone(),
             record.display_phone.clone(),
-            record.credentials.seal(keyring, tenant, channel)?,
+            seal_credentials(&record.credentials, keyring, tenant, channel)?,
             record.secret_hash.clone(),
             record.status,
             record.status_reason.clone(),

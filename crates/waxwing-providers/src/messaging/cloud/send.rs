@@ -4,42 +4,10 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
 use waxwing_core::content::{Button, Content, Frame, Media, MediaKind, Section};
-use waxwing_core::identity::{Bsuid, ProviderMessageId};
+use waxwing_core::identity::ProviderMessageId;
 use waxwing_core::limits;
-use waxwing_core::phone::Phone;
 
-/// Who a message goes to. A user id stands in another property than a phone: in the phone's place Meta accepts it and
-/// drops the message without a word (protocols/meta.md 4.2).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Recipient {
-    /// A phone, sent with its `+`: without it Meta puts the country code of the sender in front.
-    Phone(Phone),
-    /// A business-scoped user id.
-    UserId(Bsuid),
-}
-
-/// Why a request could not be built. The message cannot be sent as it is, however often it is tried.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BuildError {
-    /// The kind exists only in messages that come in.
-    #[error("a message of type `{0}` cannot be sent")]
-    NotSendable(&'static str),
-    /// A reaction needs the message that it is about.
-    #[error("a reaction needs the message that it is about")]
-    NoTarget,
-    /// A media message has neither id nor link, or both.
-    #[error("a media message needs either an id or a link")]
-    NoMedia,
-    /// The callback data is longer than Meta keeps.
-    #[error("the callback data has more than 512 characters")]
-    CallbackData,
-    /// The access token has characters that cannot stand in a header.
-    #[error("the channel's access token has characters that cannot be sent")]
-    AccessToken,
-    /// The phone number id, API version or Graph URL is not usable.
-    #[error("the channel's {0} is not usable")]
-    Channel(&'static str),
-}
+use crate::messaging::adapter::{BuildError, Recipient};
 
 /// The JSON of a send.
 pub(crate) fn body(
@@ -62,6 +30,19 @@ pub(crate) fn body(
         callback_data,
     };
     Ok(serde_json::to_vec(&message).expect("texts, numbers and JSON values always serialise"))
+}
+
+/// The JSON that marks a received message as read and, with `typing`, shows that an answer is being written.
+pub(crate) fn read_body(message: &ProviderMessageId, typing: bool) -> Vec<u8> {
+    let mut body = serde_json::json!({
+        "messaging_product": "whatsapp",
+        "status": "read",
+        "message_id": message,
+    });
+    if typing {
+        body["typing_indicator"] = serde_json::json!({ "type": "text" });
+    }
+    body.to_string().into_bytes()
 }
 
 struct Message<'a> {

@@ -6,14 +6,15 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::value::RawValue;
-use waxwing_core::content::Content;
-use waxwing_core::errors::{ErrorClass, ProviderError, SendOutcome};
+use waxwing_core::channel::credential;
+use waxwing_core::errors::{ErrorClass, ProviderError};
 use waxwing_core::identity::ProviderMessageId;
 use waxwing_core::secret::Secret;
 
 use crate::http::{HttpOutcome, HttpRequest};
+use crate::messaging::adapter::{Account, BuildError, ChannelCheck, Endpoints, Outgoing};
 use crate::messaging::cloud::scrub::scrub;
-use crate::messaging::cloud::send::{self, BuildError, Recipient};
+use crate::messaging::cloud::send;
 use crate::messaging::cloud::wire::{self, fields};
 use crate::messaging::cloud::{outcome, text};
 
@@ -22,19 +23,26 @@ const CHECK_FIELDS: &str =
     "display_phone_number,verified_name,quality_rating,status,name_status,health_status";
 
 /// What is needed to call the Graph API for one number.
-#[derive(Debug, Clone)]
-pub struct ChannelConfig {
-    /// The id of the sending number, not its digits.
-    pub phone_number_id: String,
-    /// The token that may send from it.
-    pub access_token: Secret,
-    /// Scheme, host and port of the Graph API: `https://graph.facebook.com`, or an operator's own for tests.
-    pub graph_url: String,
-    /// The version in the path, such as `v25.0`.
-    pub api_version: String,
+struct Caller<'a> {
+    phone_number_id: &'a str,
+    access_token: &'a Secret,
+    graph_url: &'a str,
+    api_version: &'a str,
 }
 
-impl ChannelConfig {
+impl<'a> Caller<'a> {
+    fn new(account: &'a Account, endpoints: &'a Endpoints) -> Result<Self, BuildError> {
+        Ok(Self {
+            phone_number_id: &account.sender_id,
+            access_token: account
+                .credentials
+                .get(credential::ACCESS_TOKEN)
+                .ok_or(BuildError::Credential("access token"))?,
+            graph_url: &endpoints.graph_url,
+            api_version: &endpoints.graph_version,
+        })
+    }
+
     fn url(&self, rest: &str) -> Result<String, BuildError> {
         let is_path_part = |text: &str| {
             !text.is_empty()
@@ -44,96 +52,84 @@ impl ChannelConfig {
                     .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
                 && !text.bytes().all(|byte| byte == b'.')
         };
-        if !is_path_part(&self.phone_number_id) {
+        if !is_path_part(self.phone_number_id) {
             return Err(BuildError::Channel("phone number id"));
         }
-        if !is_path_part(&self.api_version) {
+        if !is_path_part(self.api_version) {
             return Err(BuildError::Channel("API version"));
         }
         let base = self.graph_url.trim_end_matches('/');
         if !base.starts_with("https://") && !base.starts_with("http://") {
             return Err(BuildError::Channel("Graph URL"));
         }
-        let (version, id) = (&self.api_version, &self.phone_number_id);
+        let (version, id) = (self.api_version, self.phone_number_id);
         Ok(format!("{base}/{version}/{id}{rest}"))
     }
 
     /// The token goes into the header, never into the query, where it would leak into logs.
     fn headers(&self) -> Result<HeaderMap, BuildError> {
         if self.access_token.is_empty() {
-            return Err(BuildError::AccessToken);
+            return Err(BuildError::Credential("access token"));
         }
         let bearer = format!("Bearer {}", self.access_token.expose());
-        let mut bearer = HeaderValue::from_str(&bearer).map_err(|_| BuildError::AccessToken)?;
+        let mut bearer =
+            HeaderValue::from_str(&bearer).map_err(|_| BuildError::Credential("access token"))?;
         bearer.set_sensitive(true);
         let mut headers = HeaderMap::with_capacity(2);
         headers.insert(AUTHORIZATION, bearer);
         Ok(headers)
     }
+
+    fn post(&self, path: &str, body: Vec<u8>) -> Result<HttpRequest, BuildError> {
+        let mut headers = self.headers()?;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(HttpRequest {
+            method: Method::POST,
+            url: self.url(path)?,
+            headers,
+            body: Bytes::from(body),
+        })
+    }
 }
 
-/// Builds the request that sends `content`.
-///
-/// `reply_to` is the message that it answers; for a reaction, the one that it is about. `callback_data` comes back in
-/// every status of the message and must not be personal; empty leaves it out.
-///
-/// # Errors
-/// A [`BuildError`] when the content cannot be sent or the channel is not usable. The limits of WhatsApp are not
-/// checked here; see [`Content::violations`].
-pub fn build_send(
-    config: &ChannelConfig,
-    to: &Recipient,
-    content: &Content,
-    reply_to: Option<&ProviderMessageId>,
-    callback_data: &str,
+/// Builds the request that sends a message. The limits of WhatsApp are not checked here.
+pub(super) fn build_send(
+    account: &Account,
+    endpoints: &Endpoints,
+    message: Outgoing<'_>,
 ) -> Result<HttpRequest, BuildError> {
-    let body = send::body(to, content, reply_to, callback_data)?;
-    let mut headers = config.headers()?;
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(HttpRequest {
-        method: Method::POST,
-        url: config.url("/messages")?,
-        headers,
-        body: Bytes::from(body),
-    })
+    let caller = Caller::new(account, endpoints)?;
+    let body = send::body(
+        message.to,
+        message.content,
+        message.reply_to,
+        message.callback,
+    )?;
+    caller.post("/messages", body)
 }
 
-/// Says what became of a send. An outcome that leaves any doubt is [`SendOutcome::Unknown`].
-#[must_use]
-pub fn interpret_send(response: &HttpOutcome) -> SendOutcome {
-    outcome::interpret(response)
+/// Builds the request that marks a message as read and shows that an answer is being written (protocols/meta.md 11.1).
+pub(super) fn build_read(
+    account: &Account,
+    endpoints: &Endpoints,
+    message: &ProviderMessageId,
+    typing: bool,
+) -> Result<HttpRequest, BuildError> {
+    Caller::new(account, endpoints)?.post("/messages", send::read_body(message, typing))
 }
 
-/// Builds the request that asks how a number is: for the channel test and `waxwing doctor`.
-///
-/// # Errors
-/// A [`BuildError`] when the channel is not usable.
-pub fn build_check(config: &ChannelConfig) -> Result<HttpRequest, BuildError> {
+/// Builds the request that asks how a number is.
+pub(super) fn build_check(
+    account: &Account,
+    endpoints: &Endpoints,
+) -> Result<HttpRequest, BuildError> {
+    let caller = Caller::new(account, endpoints)?;
     Ok(HttpRequest {
         method: Method::GET,
-        url: config.url(&format!("?fields={CHECK_FIELDS}"))?,
-        headers: config.headers()?,
+        url: caller.url(&format!("?fields={CHECK_FIELDS}"))?,
+        headers: caller.headers()?,
         body: Bytes::new(),
     })
-}
-
-/// How a number is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ChannelCheck {
-    /// Meta answered, the token is good and the number may send.
-    pub ok: bool,
-    /// The number as people write it.
-    pub display_phone_number: Option<String>,
-    /// The name that people see.
-    pub verified_name: Option<String>,
-    /// `GREEN`, `YELLOW`, `RED` or `UNKNOWN`.
-    pub quality: Option<String>,
-    /// `AVAILABLE`, `LIMITED` or `BLOCKED`.
-    pub can_send: Option<String>,
-    /// What is wrong or limited, in sentences.
-    pub problems: Vec<String>,
-    /// Why the check itself failed.
-    pub error: Option<ProviderError>,
 }
 
 fields! {
@@ -168,8 +164,7 @@ fields! {
 }
 
 /// Says how a number is from the answer to [`build_check`].
-#[must_use]
-pub fn interpret_check(response: &HttpOutcome) -> ChannelCheck {
+pub(super) fn interpret_check(response: &HttpOutcome) -> ChannelCheck {
     let (status, body) = match response {
         HttpOutcome::Response { status, body, .. } => (*status, body),
         HttpOutcome::NotSent(reason) | HttpOutcome::Lost(reason) => {

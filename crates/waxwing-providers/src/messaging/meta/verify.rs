@@ -8,22 +8,18 @@ use waxwing_core::secret::Secret;
 /// Characters of a challenge that is sent back. Meta's have ten digits today.
 const CHALLENGE_MAX: usize = 1_024;
 
-/// Finds the secret under which Meta signed `body`: the index in `secrets`, or `None` when none fits.
+/// Whether Meta signed `body` with the app secret `secret`.
 ///
-/// `header_values` are all values of `X-Hub-Signature-256`; other than exactly one is refused. The value is `sha256=`
-/// and 64 hexadecimal digits over the raw bytes as they came. Comparisons take the same time for every wrong
-/// signature. An empty secret never fits.
-#[must_use]
-pub fn verify_signature(body: &[u8], header_values: &[&str], secrets: &[Secret]) -> Option<usize> {
-    let [value] = header_values else {
-        return None;
-    };
+/// `header_value` is the one value of `X-Hub-Signature-256`: `sha256=` and 64 hexadecimal digits over the raw bytes as
+/// they came. Takes the same time for every wrong signature. An empty secret never fits.
+pub(super) fn is_signed(body: &[u8], header_value: &str, secret: &Secret) -> bool {
     let mut signature = [0; 32];
-    hex::decode_to_slice(value.strip_prefix("sha256=")?, &mut signature).ok()?;
-    secrets.iter().position(|secret| {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
-        hmac::verify(&key, body, &signature).is_ok() && !secret.is_empty()
-    })
+    let digits = header_value.strip_prefix("sha256=");
+    if digits.is_none_or(|digits| hex::decode_to_slice(digits, &mut signature).is_err()) {
+        return false;
+    }
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
+    hmac::verify(&key, body, &signature).is_ok() && !secret.is_empty()
 }
 
 /// The answer to a GET on the webhook address.

@@ -1,50 +1,15 @@
 //! The words of channels and their credentials.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use uuid::Uuid;
+use waxwing_core::channel::{ChannelKind, Credentials};
 use waxwing_core::ids::{ChannelId, TenantId};
 use waxwing_core::secret::Secret;
 use zeroize::Zeroizing;
 
 use crate::domain::crypto::{Keyring, Place};
 use crate::{Cell, FromColumn, StoreError, Value};
-
-/// The provider of a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ChannelKind {
-    /// Meta's Cloud API.
-    Meta,
-    /// Twilio.
-    Twilio,
-    /// 360dialog.
-    Dialog360,
-    /// MSG91.
-    Msg91,
-}
-
-impl ChannelKind {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Meta, Self::Twilio, Self::Dialog360, Self::Msg91];
-
-    /// The word in the store and in the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Meta => "meta",
-            Self::Twilio => "twilio",
-            Self::Dialog360 => "dialog360",
-            Self::Msg91 => "msg91",
-        }
-    }
-
-    /// Reads the word of [`ChannelKind::as_str`].
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-}
 
 impl From<ChannelKind> for Value {
     fn from(kind: ChannelKind) -> Self {
@@ -104,81 +69,37 @@ impl FromColumn for ChannelStatus {
     }
 }
 
-/// The credentials of a channel by name, such as `accessToken`. Their values never show.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Credentials(BTreeMap<String, Secret>);
+/// Seals credentials for the row of their channel.
+pub(super) fn seal_credentials(
+    credentials: &Credentials,
+    keyring: &Keyring,
+    tenant: TenantId,
+    channel: ChannelId,
+) -> Result<Vec<u8>, StoreError> {
+    let plain: BTreeMap<&str, &str> = credentials
+        .iter()
+        .map(|(name, value)| (name, value.expose()))
+        .collect();
+    let json = serde_json::to_vec(&plain).map(Zeroizing::new);
+    let json =
+        json.map_err(|_| StoreError::Driver("credentials without a JSON form".to_owned()))?;
+    Ok(keyring.seal(tenant, place(&channel.uuid()), &json))
+}
 
-impl Credentials {
-    /// No credentials.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// One more credential.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: Secret) -> Self {
-        self.set(name, value);
-        self
-    }
-
-    /// Sets a credential; an empty value takes it away.
-    pub fn set(&mut self, name: &str, value: Secret) {
-        if value.is_empty() {
-            self.0.remove(name);
-        } else {
-            self.0.insert(name.to_owned(), value);
-        }
-    }
-
-    /// A credential.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Secret> {
-        self.0.get(name)
-    }
-
-    /// The names of the credentials that are set.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
-    }
-
-    pub(super) fn seal(
-        &self,
-        keyring: &Keyring,
-        tenant: TenantId,
-        channel: ChannelId,
-    ) -> Result<Vec<u8>, StoreError> {
-        let plain: BTreeMap<&str, &str> = self
-            .0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.expose()))
-            .collect();
-        let json = serde_json::to_vec(&plain).map(Zeroizing::new);
-        let json =
-            json.map_err(|_| StoreError::Driver("credentials without a JSON form".to_owned()))?;
-        Ok(keyring.seal(tenant, place(&channel.uuid()), &json))
-    }
-
-    pub(super) fn open(
-        keyring: &Keyring,
-        tenant: TenantId,
-        channel: ChannelId,
-        sealed: &[u8],
-    ) -> Result<Self, StoreError> {
-        let json = keyring.open(tenant, place(&channel.uuid()), sealed)?;
-        let plain = serde_json::from_slice(&json);
-        plain
-            .map(Self)
-            .map_err(|_| StoreError::corrupt("credentials of an unexpected form"))
-    }
+/// Opens the credentials of a channel.
+pub(super) fn open_credentials(
+    keyring: &Keyring,
+    tenant: TenantId,
+    channel: ChannelId,
+    sealed: &[u8],
+) -> Result<Credentials, StoreError> {
+    let json = keyring.open(tenant, place(&channel.uuid()), sealed)?;
+    let plain: Result<BTreeMap<String, Secret>, _> = serde_json::from_slice(&json);
+    plain
+        .map(|pairs| pairs.into_iter().collect())
+        .map_err(|_| StoreError::corrupt("credentials of an unexpected form"))
 }
 
 fn place(channel: &Uuid) -> Place<'_> {
     Place::new("channels", "credentials_sealed", channel)
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.names()).finish()
-    }
 }
