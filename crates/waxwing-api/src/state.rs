@@ -11,6 +11,7 @@ use waxwing_core::ids::IdSource;
 use waxwing_core::secret::Secret;
 use waxwing_core::time::{Clock, Timestamp};
 use waxwing_providers::http::HttpClient;
+use waxwing_providers::messaging::Endpoints;
 use waxwing_store::Store;
 use waxwing_store::domain::crypto::Keyring;
 
@@ -42,10 +43,8 @@ pub struct ApiSettings {
     pub admin: AdminTokens,
     /// Whether the platform has an app secret, so that a channel needs none of its own.
     pub platform_app_secret: bool,
-    /// Scheme, host and port of Meta's Graph API.
-    pub graph_url: String,
-    /// The version of the Graph API, such as `v25.0`.
-    pub graph_version: String,
+    /// Where the providers are, and where they reach this server.
+    pub endpoints: Arc<Endpoints>,
 }
 
 /// The use cases and workers of this process that handlers reach.

@@ -6,13 +6,17 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use waxwing_core::channel::ChannelKind;
 use waxwing_core::event::Route;
 use waxwing_core::ids::{ChannelId, TenantId};
-use waxwing_core::secret::Secret;
+use waxwing_providers::messaging::Account;
 use waxwing_store::StoreError;
-use waxwing_store::domain::channels::{self, ACCESS_TOKEN, APP_SECRET, ChannelKind, ChannelRecord};
+use waxwing_store::domain::channels::{self, ChannelRecord};
 
 use crate::Base;
+
+/// Names no secret: nothing authenticates under it.
+pub const NO_SECRET: &[u8] = b"none";
 
 /// A channel, as ingest and delivery need it.
 #[derive(Debug, Clone)]
@@ -23,14 +27,10 @@ pub struct Channel {
     pub channel_id: ChannelId,
     /// Its provider.
     pub kind: ChannelKind,
-    /// The provider's id of the number.
-    pub sender_id: String,
-    /// Names the secret that signs its webhooks.
+    /// Names the secret that authenticates its webhooks.
     pub secret_hash: Vec<u8>,
-    /// Its own secret, when it does not use the platform's.
-    pub app_secret: Option<Secret>,
-    /// The token that sends.
-    pub access_token: Option<Secret>,
+    /// Its number, account and credentials.
+    pub account: Account,
 }
 
 /// A copy of all channels at one epoch.
@@ -55,12 +55,18 @@ impl Directory {
                 tenant_id: record.tenant_id,
                 channel_id: record.channel_id,
                 kind: record.kind,
-                sender_id: record.sender_id.clone(),
-                secret_hash: record
-                    .secret_hash
-                    .unwrap_or_else(|| platform_secret.to_vec()),
-                app_secret: record.credentials.get(APP_SECRET).cloned(),
-                access_token: record.credentials.get(ACCESS_TOKEN).cloned(),
+                // Only Meta's webhooks may be signed with the platform's secret.
+                secret_hash: record.secret_hash.unwrap_or_else(|| match record.kind {
+                    ChannelKind::Meta => platform_secret.to_vec(),
+                    ChannelKind::Twilio | ChannelKind::Dialog360 | ChannelKind::Msg91 => {
+                        NO_SECRET.to_vec()
+                    }
+                }),
+                account: Account {
+                    sender_id: record.sender_id.clone(),
+                    account_id: record.account_id.clone(),
+                    credentials: record.credentials,
+                },
             });
             if let Some(account) = record.account_id {
                 directory

@@ -4,23 +4,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
+use waxwing_core::channel::{ChannelKind, Credentials, credential};
 use waxwing_core::event::Route;
-use waxwing_core::ids::WebhookEventId;
+use waxwing_core::ids::{ChannelId, WebhookEventId};
 use waxwing_core::secret::Secret;
-use waxwing_providers::messaging::meta;
-use waxwing_store::domain::channels::{self, ChannelKind};
+use waxwing_providers::messaging::{Arrival, Endpoints, Messaging, Recorded, adapter};
+use waxwing_store::domain::channels;
 use waxwing_store::domain::inbox::{self, NewEvent, PARTITIONS};
 use waxwing_store::{Batcher, BatcherOptions, StoreError};
 
 use crate::Base;
-use crate::directory::DirectoryHandle;
+use crate::directory::{DirectoryHandle, NO_SECRET};
 
 /// Why a request was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IngestError {
-    /// No known secret signs this body: 401 with an empty answer, nothing is stored.
-    #[error("the signature is wrong")]
-    Signature,
+    /// No known secret authenticates this request: 401 with an empty answer, nothing is stored.
+    #[error("the request is not authentic")]
+    NotAuthentic,
     /// It could not be made durable now: 503, the provider sends it again.
     #[error("the request could not be stored: {0}")]
     Unavailable(StoreError),
@@ -83,8 +84,8 @@ impl InboxSignal {
 pub struct Ingest {
     base: Base,
     directory: DirectoryHandle,
-    platform_secret: Option<Secret>,
-    platform_secret_hash: Arc<Vec<u8>>,
+    endpoints: Arc<Endpoints>,
+    platform: Option<Arc<PlatformSecret>>,
     appender: Batcher<NewEvent, ()>,
     signal: InboxSignal,
 }
@@ -93,14 +94,17 @@ pub struct Ingest {
 const WAITING_MAX: usize = 8_192;
 const BATCH_MAX: usize = 512;
 
-/// Names a platform without a secret: no channel matches it.
-pub const NO_PLATFORM_SECRET: &[u8] = b"none";
+/// The secret of the platform's own app at Meta.
+struct PlatformSecret {
+    credentials: Credentials,
+    hash: Vec<u8>,
+}
 
 /// The name of the platform's secret, under which channels without one of their own are signed.
 #[must_use]
 pub fn platform_secret_hash(base: &Base, secret: Option<&Secret>) -> Vec<u8> {
     secret.map_or_else(
-        || NO_PLATFORM_SECRET.to_vec(),
+        || NO_SECRET.to_vec(),
         |secret| channels::secret_hash(&base.keyring, secret),
     )
 }
@@ -111,6 +115,7 @@ impl Ingest {
     pub fn start(
         base: Base,
         directory: DirectoryHandle,
+        endpoints: Arc<Endpoints>,
         platform_secret: Option<Secret>,
         signal: InboxSignal,
     ) -> Self {
@@ -123,86 +128,126 @@ impl Ingest {
             inbox::append(tx, events)?;
             Ok(vec![(); events.len()])
         });
-        let platform_secret_hash = Arc::new(platform_secret_hash(&base, platform_secret.as_ref()));
+        let platform = platform_secret.map(|secret| {
+            Arc::new(PlatformSecret {
+                hash: channels::secret_hash(&base.keyring, &secret),
+                credentials: Credentials::new().with(credential::APP_SECRET, secret),
+            })
+        });
         Self {
             base,
             directory,
-            platform_secret,
-            platform_secret_hash,
+            endpoints,
+            platform,
             appender,
             signal,
         }
     }
 
-    /// Takes in a request of Meta: `signatures` are all values of its signature header. When this returns `Ok`, the
+    /// Takes in a request of a provider. `named` is the channel that its address names. When this returns `Ok`, the
     /// request is durable.
     ///
     /// # Errors
     /// See [`IngestError`].
-    pub async fn meta(&self, body: &[u8], signatures: &[&str]) -> Result<(), IngestError> {
-        let routes = meta::peek_routes(body);
-        let secret_hash = self
-            .matching_secret(body, signatures, &routes)
-            .ok_or(IngestError::Signature)?;
-        let mask = partition_mask(&routes);
+    pub async fn take(
+        &self,
+        kind: ChannelKind,
+        named: Option<ChannelId>,
+        arrival: Arrival<'_>,
+    ) -> Result<(), IngestError> {
+        let provider = adapter(kind).ok_or(IngestError::NotAuthentic)?;
+        let query = arrival
+            .target
+            .split_once('?')
+            .map_or("", |(_, query)| query);
+        let query = provider.query_to_keep(query);
+        let routes = provider.peek(Recorded {
+            query: &query,
+            body: arrival.body,
+        });
+        let secret_hash = match named {
+            Some(channel) => self.named_secret(provider, channel, arrival),
+            None => self.matching_secret(provider, &routes, arrival),
+        }
+        .ok_or(IngestError::NotAuthentic)?;
+        let mask = match named {
+            Some(channel) => 1 << partition_of_channel(channel),
+            None => partition_mask(&routes),
+        };
         let _waits = self.signal.waits();
-        self.append(ChannelKind::Meta, body, secret_hash, mask)
+        let request = Request {
+            kind,
+            named,
+            query,
+            body: arrival.body,
+            secret_hash,
+        };
+        self.append(&request, mask)
             .await
             .map_err(IngestError::Unavailable)?;
         self.signal.wake(mask);
         Ok(())
     }
 
-    /// The platform's secret first, then those of the channels that the body names. Which one matched decides later
+    /// The secret of the channel that the address names.
+    fn named_secret(
+        &self,
+        provider: &dyn Messaging,
+        channel: ChannelId,
+        arrival: Arrival<'_>,
+    ) -> Option<Vec<u8>> {
+        let directory = self.directory.current();
+        let channel = directory.channel(channel)?;
+        let authentic = channel.kind == provider.kind()
+            && provider.authentic(arrival, &self.endpoints, &channel.account.credentials);
+        authentic.then(|| channel.secret_hash.clone())
+    }
+
+    /// The platform's secret first, then those of the channels that the request names. Which one matched decides later
     /// which of the items may take effect: a tenant cannot sign for another.
     fn matching_secret(
         &self,
-        body: &[u8],
-        signatures: &[&str],
+        provider: &dyn Messaging,
         routes: &[Route],
+        arrival: Arrival<'_>,
     ) -> Option<Vec<u8>> {
-        if let Some(secret) = &self.platform_secret
-            && meta::verify_signature(body, signatures, std::slice::from_ref(secret)).is_some()
+        if let Some(platform) = &self.platform
+            && provider.kind() == ChannelKind::Meta
+            && provider.authentic(arrival, &self.endpoints, &platform.credentials)
         {
-            return Some(self.platform_secret_hash.to_vec());
+            return Some(platform.hash.clone());
         }
         let directory = self.directory.current();
-        let mut tried: Vec<&[u8]> = Vec::new();
-        for channel in directory.candidates(ChannelKind::Meta, routes) {
-            let Some(secret) = &channel.app_secret else {
-                continue;
-            };
-            if tried.contains(&channel.secret_hash.as_slice()) {
+        let mut tried: Vec<&Credentials> = Vec::new();
+        for channel in directory.candidates(provider.kind(), routes) {
+            let credentials = &channel.account.credentials;
+            if tried.contains(&credentials) {
                 continue;
             }
-            if meta::verify_signature(body, signatures, std::slice::from_ref(secret)).is_some() {
+            if provider.authentic(arrival, &self.endpoints, credentials) {
                 return Some(channel.secret_hash.clone());
             }
-            tried.push(&channel.secret_hash);
+            tried.push(credentials);
         }
         None
     }
 
-    async fn append(
-        &self,
-        kind: ChannelKind,
-        body: &[u8],
-        secret_hash: Vec<u8>,
-        partition_mask: u16,
-    ) -> Result<(), StoreError> {
+    async fn append(&self, request: &Request<'_>, partition_mask: u16) -> Result<(), StoreError> {
         let received_at = self.base.clock.now();
         let event = |partition| {
             let id = WebhookEventId::new(&*self.base.ids);
-            let (body_sealed, body_hash) = inbox::seal_body(&self.base.keyring, id, body);
+            let (body_sealed, body_hash) = inbox::seal_body(&self.base.keyring, id, request.body);
             NewEvent {
                 id,
-                provider: kind.as_str(),
+                provider: request.kind,
+                channel_id: request.named,
+                query: request.query.clone(),
                 partition,
                 partition_mask,
                 quarantine: None,
                 body_sealed,
                 body_hash,
-                secret_hash: secret_hash.clone(),
+                secret_hash: request.secret_hash.clone(),
                 received_at,
             }
         };
@@ -212,6 +257,15 @@ impl Ingest {
         }
         Ok(())
     }
+}
+
+/// A request that was found authentic.
+struct Request<'a> {
+    kind: ChannelKind,
+    named: Option<ChannelId>,
+    query: String,
+    body: &'a [u8],
+    secret_hash: Vec<u8>,
 }
 
 /// More routes than the peek reports: the request goes to every partition.
@@ -236,9 +290,18 @@ pub(crate) fn partition_of(route: &Route) -> u16 {
         .as_deref()
         .or(route.account_id.as_deref())
         .unwrap_or_default();
+    partition_of_key(key.as_bytes())
+}
+
+/// The partition of everything that comes to the address of a channel.
+fn partition_of_channel(channel: ChannelId) -> u16 {
+    partition_of_key(channel.uuid().as_bytes())
+}
+
+fn partition_of_key(key: &[u8]) -> u16 {
     // FNV-1a: stable over versions of this program, which the hasher of the standard library is not.
-    let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
     u16::try_from((hash ^ (hash >> 32)) % u64::from(PARTITIONS)).unwrap_or(0)
 }

@@ -263,6 +263,8 @@ impl UpkeepOptions {
             Aging::OutboxEvents => DAY * OUTBOX_DAYS,
             Aging::ParkedStatuses => DAY * PARKED_DAYS,
             Aging::InboundMarks => REPLAY_HORIZON + DAY,
+            // The column is the time until which they are good.
+            Aging::ProviderAssets => Duration::ZERO,
             Aging::Messages | Aging::DeadLetters => {
                 DAY * self.retention_days.max(MESSAGES_DAYS_MIN)
             }

@@ -81,6 +81,18 @@ impl ChannelKind {
         }
     }
 
+    /// Stands for the provider's id of a number while nobody has told it (360dialog: the key alone is enough to send).
+    #[must_use]
+    pub fn unknown_sender(name: &str) -> String {
+        format!("{UNKNOWN_SENDER}{name}")
+    }
+
+    /// Whether a sender id is one of [`ChannelKind::unknown_sender`].
+    #[must_use]
+    pub fn is_unknown_sender(sender_id: &str) -> bool {
+        sender_id.starts_with(UNKNOWN_SENDER)
+    }
+
     /// Whether the address of a webhook names the channel, because the provider does not sign what it sends
     /// (protocols/360dialog.md 4, protocols/msg91.md 4).
     #[must_use]
@@ -88,6 +100,9 @@ impl ChannelKind {
         matches!(self, Self::Dialog360 | Self::Msg91)
     }
 }
+
+/// Not a form that any provider gives to an id.
+const UNKNOWN_SENDER: &str = "unknown:";
 
 /// The names of credentials.
 pub mod credential {

@@ -3,11 +3,15 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use waxwing_core::channel::{Credentials, credential};
 use waxwing_core::content::{Button, Content, Frame};
 use waxwing_core::phone::Phone;
 use waxwing_core::secret::Secret;
 use waxwing_providers::http::HttpOutcome;
-use waxwing_providers::messaging::meta;
+use waxwing_providers::messaging::meta::Meta;
+use waxwing_providers::messaging::{
+    Account, Arrival, Endpoints, Messaging as _, Outgoing, Recipient, Recorded,
+};
 
 const ROUNDS: u32 = 20_000;
 const RUNS: usize = 5;
@@ -29,28 +33,37 @@ fn main() {
     let body = br#"{"object":"whatsapp_business_account","entry":[{"id":"102290129340398","changes":[{"value":{"messaging_product":"whatsapp","metadata":{"display_phone_number":"15550783881","phone_number_id":"106540352242922"},"contacts":[{"profile":{"name":"Sheena Nelson"},"wa_id":"16505551234"}],"messages":[{"from":"16505551234","id":"wamid.HBgLMTY1MDU1NTEyMzQVAgASGBQzQTRBNjU5OUFFRTAzODEwMTQ0RgA=","timestamp":"1795219200","type":"text","text":{"body":"What is my balance?"}}]},"field":"messages"}]}]}"#;
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"0123456789abcdef0123456789abcdef");
     let header = format!("sha256={}", hex::encode(ring::hmac::sign(&key, body)));
-    let secrets = [Secret::new("0123456789abcdef0123456789abcdef")];
-    cost("verify_signature", || {
-        black_box(meta::verify_signature(
-            black_box(body),
-            &[&header],
-            &secrets,
-        ));
+    let mut headers = http::HeaderMap::new();
+    headers.insert(
+        "x-hub-signature-256",
+        header.parse().expect("hexadecimal digits"),
+    );
+    let arrival = Arrival {
+        target: "/whatsapp/webhook",
+        headers: &headers,
+        body,
+    };
+    let request = Recorded { query: "", body };
+    let endpoints = Endpoints::default();
+    let secret = Secret::new("0123456789abcdef0123456789abcdef");
+    let account = Account {
+        sender_id: "106540352242922".into(),
+        account_id: None,
+        credentials: Credentials::new()
+            .with(credential::APP_SECRET, secret)
+            .with(credential::ACCESS_TOKEN, Secret::new("EAAJB-test-token")),
+    };
+    cost("authentic", || {
+        black_box(Meta.authentic(black_box(arrival), &endpoints, &account.credentials));
     });
-    cost("peek_routes", || {
-        black_box(meta::peek_routes(black_box(body)));
+    cost("peek", || {
+        black_box(Meta.peek(black_box(request)));
     });
     cost("parse, one message", || {
-        black_box(meta::parse(black_box(body)).is_ok());
+        black_box(Meta.parse(black_box(request)).is_ok());
     });
-    let config = meta::ChannelConfig {
-        phone_number_id: "106540352242922".into(),
-        access_token: Secret::new("EAAJB-test-token"),
-        graph_url: "https://graph.facebook.com".into(),
-        api_version: "v25.0".into(),
-    };
     let phone = Phone::from_wa_id("16505551234").expect("a phone number");
-    let to = meta::Recipient::Phone(phone);
+    let to = Recipient::Phone(phone);
     let content = Content::InteractiveButton {
         frame: Frame::default(),
         body: "How can we help you today?".into(),
@@ -63,7 +76,14 @@ fn main() {
             .collect(),
     };
     cost("build_send, three buttons", || {
-        black_box(meta::build_send(&config, &to, black_box(&content), None, "1.attempt").is_ok());
+        let message = Outgoing {
+            to: &to,
+            content: black_box(&content),
+            reply_to: None,
+            callback: "1.attempt",
+            asset: None,
+        };
+        black_box(Meta.build_send(&account, &endpoints, message).is_ok());
     });
     let answer = HttpOutcome::Response {
         status: 200,
@@ -71,6 +91,6 @@ fn main() {
         body: r#"{"messaging_product":"whatsapp","contacts":[{"input":"+16505551234","wa_id":"16505551234"}],"messages":[{"id":"wamid.HBgLMTY1MDU1NTEyMzQVAgARGBJEQzA="}]}"#.into(),
     };
     cost("interpret_send", || {
-        black_box(meta::interpret_send(black_box(&answer)));
+        black_box(Meta.interpret_send(black_box(&answer)));
     });
 }

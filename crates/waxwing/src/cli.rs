@@ -29,9 +29,14 @@ pub enum Command {
         #[arg(long, value_name = "PATH")]
         ready_file: Option<PathBuf>,
     },
-    /// Read a webhook's body from standard input and end: whether that goes well is the answer
+    /// Read a webhook request, its body from standard input, and end: whether that goes well is the answer
     #[command(hide = true)]
-    Read,
+    Read {
+        /// Its provider
+        kind: String,
+        /// The part of its query that was kept
+        query: String,
+    },
     /// Run server, WhatsApp emulator and a starter kit on this machine and hold a conversation
     Demo(DemoArgs),
     /// Run the WhatsApp emulator alone, for a server that runs elsewhere

@@ -55,7 +55,7 @@ fn run(command: Command) -> Result<(), Failure> {
             limits::raise_files();
             block_on(serve(&settings, role, ready_file.as_deref()))
         }
-        Command::Read => read(),
+        Command::Read { kind, query } => read(&kind, &query),
         Command::Demo(args) => {
             let sources = Sources::of_process(Path::new("."));
             let settings = sources.and_then(Sources::read).and_then(demo::settings);
@@ -87,14 +87,14 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Reads a webhook's body as the workers do.
-fn read() -> Result<(), Failure> {
+/// Reads a webhook request as the workers do.
+fn read(kind: &str, query: &str) -> Result<(), Failure> {
     let mut body = Vec::new();
     let most = u64::try_from(waxwing_core::limits::WEBHOOK_BODY_BYTES).unwrap_or(u64::MAX);
     let input = std::io::Read::take(std::io::stdin().lock(), most);
     std::io::Read::read_to_end(&mut { input }, &mut body)
         .map_err(|error| Failure::new(format!("the body cannot be read: {error}")))?;
-    waxwing_app::converse::read_only(&body);
+    waxwing_app::converse::read_only(kind, query, &body);
     Ok(())
 }
 

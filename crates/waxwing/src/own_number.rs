@@ -1,16 +1,16 @@
-//! The default tenant and the number that the settings give it. Nothing else reads credentials from the settings.
+//! The default tenant and the numbers that the settings give it. Nothing else reads credentials from the settings.
 
 use waxwing_app::Base;
 use waxwing_core::ids::ChannelId;
 use waxwing_core::settings::TenantSettings;
 use waxwing_store::StoreError;
-use waxwing_store::domain::channels::{self, ACCESS_TOKEN, ChannelKind, Credentials, NewChannel};
+use waxwing_store::domain::channels::{self, NewChannel};
 use waxwing_store::domain::tenants::{self, DEFAULT_TENANT};
 
 use crate::failure::Failure;
 use crate::settings::Settings;
 
-/// Makes the default tenant and its number, or brings them up to what the settings say. What the settings do not say
+/// Makes the default tenant and its numbers, or brings them up to what the settings say. What the settings do not say
 /// stays as it is.
 ///
 /// # Errors
@@ -25,15 +25,19 @@ pub async fn ensure(settings: &Settings, base: &Base) -> Result<(), Failure> {
         }
         tenant
     };
-    let channel = settings.meta.channel.as_ref().map(|number| NewChannel {
-        id: ChannelId::new(&*base.ids),
-        kind: ChannelKind::Meta,
-        name: "WhatsApp".to_owned(),
-        sender_id: number.phone_number_id.clone(),
-        account_id: number.business_account_id.clone(),
-        display_phone: None,
-        credentials: Credentials::new().with(ACCESS_TOKEN, number.access_token.clone()),
-    });
+    let numbers: Vec<NewChannel> = settings
+        .channels
+        .iter()
+        .map(|number| NewChannel {
+            id: ChannelId::new(&*base.ids),
+            kind: number.kind,
+            name: "WhatsApp".to_owned(),
+            sender_id: number.sender_id.clone(),
+            account_id: number.account_id.clone(),
+            display_phone: None,
+            credentials: number.credentials.clone(),
+        })
+        .collect();
     let (fresh, now, keyring) = (
         wanted(TenantSettings::default()),
         base.clock.now(),
@@ -54,15 +58,15 @@ pub async fn ensure(settings: &Settings, base: &Base) -> Result<(), Failure> {
                 }
             })?;
         }
-        if let Some(channel) = &channel {
-            channels::ensure(tx, &keyring, DEFAULT_TENANT, channel, now)?;
+        for number in &numbers {
+            channels::ensure(tx, &keyring, DEFAULT_TENANT, number, now)?;
         }
         Ok(())
     });
     match ensured.await {
         Err(StoreError::Conflict { constraint }) if constraint.contains("channel_routes") => {
             Err(Failure::setting(
-                "WHATSAPP_PHONE_NUMBER_ID names a number that belongs to another tenant: remove it from the settings, or switch the channel of that tenant off",
+                "the settings name a number that belongs to another tenant: remove it from the settings, or switch the channel of that tenant off",
             ))
         }
         other => Ok(other?),

@@ -14,7 +14,7 @@ use waxwing_api::routes::health::{self, WorkerState, Workers};
 use waxwing_api::{ApiSettings, ApiState, AppHandles};
 use waxwing_app::converse::ConverseOptions;
 use waxwing_app::dead_letters::DeadLetters;
-use waxwing_app::deliver::{DeliverOptions, DeliveryInbox, DeliverySignal, GraphApi};
+use waxwing_app::deliver::{DeliverOptions, DeliveryInbox, DeliverySignal};
 use waxwing_app::directory::DirectoryHandle;
 use waxwing_app::ingest::{self, InboxSignal, Ingest};
 use waxwing_app::runtime::{SystemClock, SystemIds};
@@ -23,6 +23,7 @@ use waxwing_app::upkeep::UpkeepOptions;
 use waxwing_app::{Base, converse, deliver, upkeep};
 use waxwing_core::ids::NodeId;
 use waxwing_providers::http::{HttpClient, HttpLimits};
+use waxwing_providers::messaging::Endpoints;
 use waxwing_store::domain::unknown;
 use waxwing_store::{DatabaseUrl, Engine, Store, StoreConfig};
 
@@ -128,6 +129,7 @@ impl Server {
             inbox: InboxSignal::default(),
             delivery,
             client: HttpClient::new(HttpLimits::default()),
+            endpoints: Arc::new(settings.endpoints()),
             node,
             unclean,
             stop: stopped.clone(),
@@ -320,6 +322,7 @@ struct Wiring<'a> {
     inbox: InboxSignal,
     delivery: DeliverySignal,
     client: HttpClient,
+    endpoints: Arc<Endpoints>,
     node: NodeId,
     unclean: bool,
     stop: watch::Receiver<bool>,
@@ -348,7 +351,7 @@ impl Wiring<'_> {
                 base: self.base.clone(),
                 directory: self.directory.clone(),
                 client: self.client.clone(),
-                graph: self.graph(),
+                endpoints: Arc::clone(&self.endpoints),
                 inbox: delivery_inbox,
                 node: self.node,
                 stop: self.stop.clone(),
@@ -379,14 +382,6 @@ impl Wiring<'_> {
         }
     }
 
-    fn graph(&self) -> GraphApi {
-        let meta = &self.settings.meta;
-        GraphApi {
-            url: meta.graph_url.clone(),
-            version: meta.api_version.clone(),
-        }
-    }
-
     fn api_state(&self, master: &MasterKey) -> ApiState {
         let (base, settings) = (self.base.clone(), self.settings);
         let secret = settings.meta.app_secret.clone();
@@ -404,14 +399,14 @@ impl Wiring<'_> {
             settings: Arc::new(ApiSettings {
                 admin,
                 platform_app_secret: secret.is_some(),
-                graph_url: settings.meta.graph_url.clone(),
-                graph_version: settings.meta.api_version.clone(),
+                endpoints: Arc::clone(&self.endpoints),
             }),
             app: AppHandles {
                 directory: self.directory.clone(),
                 ingest: Ingest::start(
                     base.clone(),
                     self.directory.clone(),
+                    Arc::clone(&self.endpoints),
                     secret,
                     self.inbox.clone(),
                 ),

@@ -5,17 +5,18 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
+use waxwing_core::channel::{ChannelKind, Credentials, credential};
 use waxwing_core::ids::{ChannelId, TenantId};
-use waxwing_providers::messaging::meta::{self, ChannelConfig};
+use waxwing_core::secret::Secret;
+use waxwing_providers::messaging::{Account, adapter};
 use waxwing_store::StoreError;
-use waxwing_store::domain::channels::{
-    self, ACCESS_TOKEN, ChannelKind, ChannelRecord, Credentials, NewChannel,
-};
+use waxwing_store::domain::channels::{self, ChannelRecord, NewChannel};
 
 use crate::answer::{Success, Warning};
 use crate::auth::TenantScope;
@@ -25,7 +26,7 @@ use crate::extract::{ApiJson, IdParam};
 use crate::page::{Page, PageQuery};
 use crate::state::ApiState;
 
-use self::form::{ChannelView, CreateChannel, PatchChannel, ProviderKind};
+use self::form::{ChannelView, CreateChannel, MadeSecret, PatchChannel};
 
 pub mod form;
 
@@ -47,6 +48,9 @@ pub struct ChannelAnswer {
     #[schema(value_type = bool)]
     ok: Success,
     channel: ChannelView,
+    /// The secret that was made because none was given; shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made: Option<MadeSecret>,
     /// What deserves a look.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<Warning>,
@@ -100,14 +104,32 @@ pub(super) fn number_is_used(field: &str, error: StoreError) -> ApiError {
     }
 }
 
-/// Says so when no secret can verify the channel's webhooks: every one of them would be refused.
+/// Says so when nothing can authenticate the channel's webhooks: every one of them would be refused.
 pub(super) fn secret_warning(state: &ApiState, channel: &ChannelRecord) -> Vec<Warning> {
-    if channel.secret_hash.is_some() || state.settings.platform_app_secret {
-        return Vec::new();
+    let wanted = channel.kind.webhook_credential();
+    let mut warnings = Vec::new();
+    if channel.kind == ChannelKind::Meta {
+        if channel.secret_hash.is_none() && !state.settings.platform_app_secret {
+            let text = "neither the channel nor the platform (APP_SECRET) has one, so its webhooks are refused";
+            warnings.push(Warning::new(wanted, text));
+        }
+    } else if channel.secret_hash.is_none() {
+        warnings.push(Warning::new(
+            wanted,
+            "is not set, so its webhooks are refused",
+        ));
     }
-    let text =
-        "neither the channel nor the platform (APP_SECRET) has one, so its webhooks are refused";
-    vec![Warning::new("appSecret", text)]
+    if channel.kind == ChannelKind::Twilio && state.settings.endpoints.public_url.is_none() {
+        let text =
+            "PUBLIC_URL is not set: Twilio signs the address of its webhooks, so they are refused";
+        warnings.push(Warning::new("webhooks", text));
+    }
+    warnings
+}
+
+/// A channel as its tenant sees it.
+pub(super) fn view(state: &ApiState, channel: ChannelRecord) -> ChannelView {
+    ChannelView::new(channel, state.settings.endpoints.public_url.as_deref())
 }
 
 fn unknown_channel() -> ApiError {
@@ -134,7 +156,10 @@ async fn list_channels(
         .read(move |tx| channels::list(tx, &keyring, tenant, after, rows))
         .await?;
     let next_cursor = page.finish(LIST, &mut records, |record| record.channel_id.uuid());
-    let channels = records.into_iter().map(Into::into).collect();
+    let channels = records
+        .into_iter()
+        .map(|record| view(&state, record))
+        .collect();
     Ok(Json(ChannelList {
         ok: Success,
         channels,
@@ -159,43 +184,51 @@ async fn create_channel(
     ApiJson(input): ApiJson<CreateChannel>,
 ) -> ApiResult<(StatusCode, Json<ChannelAnswer>)> {
     let mut checks = Checks::new();
-    match input.kind {
-        None => checks.wrong("kind", "is missing"),
-        Some(ProviderKind::Meta) => {}
-        Some(_) => checks.wrong(
-            "kind",
-            "is a provider that this version does not speak to; it speaks to meta",
-        ),
-    }
-    let sender_id = checks.required("phoneNumberId", input.phone_number_id);
-    checks.provider_id("phoneNumberId", &sender_id);
+    let id = ChannelId::new(&*state.ids);
+    let Some(kind) = input.kind.map(ChannelKind::from) else {
+        checks.wrong("kind", "is missing");
+        checks.finish()?;
+        return Err(ApiError::internal());
+    };
+    let (sender_id, display_phone) = input.sender(kind, id, &mut checks);
     if let Some(account) = &input.waba_id {
         checks.provider_id("wabaId", account);
     }
-    if let Some(phone) = &input.display_phone {
+    if let Some(phone) = &display_phone {
         checks.name("displayPhone", phone);
     }
-    let name = input
-        .name
-        .unwrap_or_else(|| format!("WhatsApp {sender_id}"));
+    let name = input.name.unwrap_or_else(|| {
+        let shown = display_phone.as_deref().unwrap_or(kind.as_str());
+        format!("WhatsApp {shown}")
+    });
     checks.name("name", &name);
-    let given = input.credentials.unwrap_or_default().changes(&mut checks);
-    if !given.iter().any(|(name, _)| *name == ACCESS_TOKEN) {
-        checks.wrong("credentials.accessToken", "is missing");
+    let given = input
+        .credentials
+        .unwrap_or_default()
+        .changes(kind, &mut checks);
+    let needed = kind.sending_credential();
+    if !given.iter().any(|(name, _)| *name == needed) {
+        checks.wrong(format!("credentials.{needed}"), "is missing");
     }
     checks.finish()?;
 
-    let mut credentials = Credentials::new();
-    for (name, value) in given {
-        credentials.set(name, value);
+    let mut credentials: Credentials = given
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    let mut secret = None;
+    if kind.is_named_by_address() && credentials.get(credential::WEBHOOK_SECRET).is_none() {
+        let fresh = fresh_secret();
+        secret = Some(MadeSecret::new(&fresh));
+        credentials.set(credential::WEBHOOK_SECRET, fresh);
     }
     let new = NewChannel {
-        id: ChannelId::new(&*state.ids),
-        kind: ChannelKind::Meta,
+        id,
+        kind,
         name,
         sender_id,
         account_id: input.waba_id,
-        display_phone: input.display_phone,
+        display_phone,
         credentials,
     };
     let (tenant, keyring, now) = (scope.id(), state.keyring.clone(), state.now());
@@ -210,10 +243,20 @@ async fn create_channel(
         StatusCode::CREATED,
         Json(ChannelAnswer {
             ok: Success,
-            channel: channel.into(),
+            channel: view(&state, channel),
+            made: secret,
             warnings,
         }),
     ))
+}
+
+/// A secret that nobody can guess.
+fn fresh_secret() -> Secret {
+    let mut bytes = [0; 24];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .expect("the system's random generator works");
+    Secret::new(hex::encode(bytes))
 }
 
 /// Get a channel
@@ -233,7 +276,8 @@ async fn get_channel(
     let warnings = secret_warning(&state, &channel);
     Ok(Json(ChannelAnswer {
         ok: Success,
-        channel: channel.into(),
+        channel: view(&state, channel),
+        made: None,
         warnings,
     }))
 }
@@ -277,7 +321,17 @@ async fn patch_channel(
     if let Some(Some(phone)) = &input.display_phone {
         checks.name("displayPhone", phone);
     }
-    let secrets = input.credentials.unwrap_or_default().changes(&mut checks);
+    let kind = find(&state, scope.id(), id).await?.kind;
+    if kind == ChannelKind::Twilio && input.waba_id.is_some() {
+        checks.wrong(
+            "wabaId",
+            "belongs to the number: another account is another channel",
+        );
+    }
+    let secrets = input
+        .credentials
+        .unwrap_or_default()
+        .changes(kind, &mut checks);
     checks.finish()?;
     let (name, account, phone, enabled) = (
         input.name,
@@ -311,7 +365,8 @@ async fn patch_channel(
     let warnings = secret_warning(&state, &channel);
     Ok(Json(ChannelAnswer {
         ok: Success,
-        channel: channel.into(),
+        channel: view(&state, channel),
+        made: None,
         warnings,
     }))
 }
@@ -339,7 +394,8 @@ async fn delete_channel(
     state.channels_changed().await;
     Ok(Json(ChannelAnswer {
         ok: Success,
-        channel: channel.into(),
+        channel: view(&state, channel),
+        made: None,
         warnings: Vec::new(),
     }))
 }
@@ -374,7 +430,7 @@ async fn test_channel(
     Ok(Json(ChannelTestAnswer {
         ok: Success,
         test,
-        channel: channel.into(),
+        channel: view(&state, channel),
     }))
 }
 
@@ -387,23 +443,20 @@ async fn ask_provider(state: &ApiState, channel: &ChannelRecord) -> ChannelTest 
         can_send: None,
         problems: vec![problem.to_owned()],
     };
-    let Some(token) = channel
-        .credentials
-        .get(ACCESS_TOKEN)
-        .filter(|_| channel.kind == ChannelKind::Meta)
-    else {
-        return failed("The channel has no access token.");
+    let Some(provider) = adapter(channel.kind) else {
+        return failed("This version does not speak to the provider.");
     };
-    let config = ChannelConfig {
-        phone_number_id: channel.sender_id.clone(),
-        access_token: token.clone(),
-        graph_url: state.settings.graph_url.clone(),
-        api_version: state.settings.graph_version.clone(),
+    let account = Account {
+        sender_id: channel.sender_id.clone(),
+        account_id: channel.account_id.clone(),
+        credentials: channel.credentials.clone(),
     };
-    let Ok(request) = meta::build_check(&config) else {
-        return failed("The access token or the phone number id cannot be put into a request.");
+    let request = match provider.build_check(&account, &state.settings.endpoints) {
+        Ok(request) => request,
+        Err(error) => return failed(&error.to_string()),
     };
-    let check = meta::interpret_check(&state.http.call(request, TEST_TIMEOUT).await);
+    let answer = state.http.call(request, TEST_TIMEOUT).await;
+    let check = provider.interpret_check(&account, &answer);
     ChannelTest {
         passed: check.ok,
         display_phone_number: check.display_phone_number,

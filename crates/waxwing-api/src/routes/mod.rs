@@ -48,7 +48,7 @@ const PLATFORM: &[Module] = &[tenants::routes, dead_letters::platform_routes];
 const TENANT_PATH: &str = "/tenants/{tenant}";
 
 /// Routes with whole paths.
-const PLAIN: &[Module] = &[docs::routes, health::routes];
+const PLAIN: &[Module] = &[docs::routes, health::routes, webhooks::health_routes];
 
 /// Routes that providers call, with whole paths. They authenticate and limit each request themselves.
 const WEBHOOKS: &[Module] = &[webhooks::routes];

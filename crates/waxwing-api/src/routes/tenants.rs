@@ -8,16 +8,16 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
+use waxwing_core::channel::{ChannelKind, Credentials, credential};
 use waxwing_core::ids::{ChannelId, TenantId};
 use waxwing_core::secret::Secret;
 use waxwing_core::settings::TenantSettings;
 use waxwing_core::time::Timestamp;
-use waxwing_store::domain::channels::{
-    self, ACCESS_TOKEN, APP_SECRET, ChannelKind, Credentials, NewChannel, VERIFY_TOKEN,
-};
+use waxwing_store::domain::channels::{self, NewChannel};
 use waxwing_store::domain::tenants::{self, DEFAULT_TENANT, TenantRecord};
 
 use super::channels::form::ChannelView;
+use super::channels::view;
 use super::channels::{number_is_used, secret_warning};
 use super::settings::SettingsView;
 use crate::answer::{Success, Warning};
@@ -162,9 +162,9 @@ async fn register_tenant(
         checks.wrong("accessToken", "is missing");
     }
     for (name, value) in [
-        (ACCESS_TOKEN, input.access_token),
-        (APP_SECRET, input.app_secret),
-        (VERIFY_TOKEN, input.verify_token),
+        (credential::ACCESS_TOKEN, input.access_token),
+        (credential::APP_SECRET, input.app_secret),
+        (credential::VERIFY_TOKEN, input.verify_token),
     ] {
         if let Some(value) = value {
             checks.credential(name, &value);
@@ -198,7 +198,7 @@ async fn register_tenant(
     tracing::info!(tenant = %tenant, channel = %channel.channel_id, "a tenant was registered");
     let warnings = secret_warning(&state, &channel);
     let tenant = TenantView {
-        channel: Some(channel.into()),
+        channel: Some(view(&state, channel)),
         ..record.into()
     };
     Ok((

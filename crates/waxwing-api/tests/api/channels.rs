@@ -1,5 +1,7 @@
 //! Channels.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -190,7 +192,7 @@ async fn provider(body: Value) -> String {
 async fn a_broken_channel_that_passes_its_test_is_active_again() {
     let good = json!({"id": "100", "display_phone_number": "+1 555 0100", "verified_name": "Bank", "quality_rating": "GREEN"});
     let url = provider(good).await;
-    let api = Api::with(|settings| settings.graph_url = url).await;
+    let api = Api::with(|settings| Arc::make_mut(&mut settings.endpoints).graph_url = url).await;
     let made = api.post("/api/channels", body("100")).await.expect(201);
     let id = made.body["channel"]["id"].as_str().unwrap().to_owned();
     let channel = id.parse().unwrap();

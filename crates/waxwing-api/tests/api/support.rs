@@ -22,6 +22,7 @@ use waxwing_core::secret::Secret;
 use waxwing_core::settings::TenantSettings;
 use waxwing_core::time::{Clock, Timestamp};
 use waxwing_providers::http::{HttpClient, HttpLimits};
+use waxwing_providers::messaging::Endpoints;
 use waxwing_store::domain::crypto::Keyring;
 use waxwing_store::domain::tenants;
 use waxwing_store::testing::TestDb;
@@ -62,7 +63,13 @@ async fn handles(base: &Base) -> AppHandles {
     let (delivery, _) = signal();
     AppHandles {
         directory: directory.clone(),
-        ingest: Ingest::start(base.clone(), directory.clone(), None, inbox.clone()),
+        ingest: Ingest::start(
+            base.clone(),
+            directory.clone(),
+            Arc::default(),
+            None,
+            inbox.clone(),
+        ),
         send: Send::new(base.clone(), directory, delivery.clone()),
         dead_letters: DeadLetters::new(base.clone(), delivery, inbox),
         verify_token: None,
@@ -129,8 +136,10 @@ impl Api {
         let mut settings = ApiSettings {
             admin: AdminTokens::new(Some(&Secret::new(ADMIN)), None, true),
             platform_app_secret: true,
-            graph_url: "http://127.0.0.1:9".into(),
-            graph_version: "v25.0".into(),
+            endpoints: Arc::new(Endpoints {
+                graph_url: "http://127.0.0.1:9".into(),
+                ..Endpoints::default()
+            }),
         };
         change(&mut settings);
         let base = Base {

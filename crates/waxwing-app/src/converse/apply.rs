@@ -17,7 +17,7 @@ use waxwing_store::domain::statuses::{self, Applied, Incoming, Update};
 use waxwing_store::domain::{channels, inbox};
 use waxwing_store::{StoreError, Tx};
 
-use super::batch::{Event, Inbound, Sorted, Status};
+use super::batch::{Event, Heard, Inbound, Sorted, Status};
 use super::people::{Fresh, FreshKind, Thread};
 use crate::directory::Directory;
 use crate::tenants::{Config, ConfigCache};
@@ -45,6 +45,7 @@ pub(super) struct Outcome {
 pub(super) struct Tools {
     pub(super) base: Base,
     pub(super) configs: ConfigCache,
+    pub(super) heard: Heard,
 }
 
 /// Commits the effects of a batch.
@@ -71,6 +72,7 @@ pub(super) fn apply(
         outbox: Vec::new(),
     };
     writer.outcome.stored_only = sorted.stored_only;
+    channels::note_webhooks(tx, &tools.heard.due(&sorted.heard, now), now)?;
     writer.messages(tx, &sorted)?;
     writer.statuses(tx, &sorted.statuses)?;
     writer.dead_items(tx, &sorted)?;

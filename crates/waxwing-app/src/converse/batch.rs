@@ -1,12 +1,14 @@
 //! A batch: requests opened and parsed, sorted into what each item wants.
 
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use waxwing_core::channel::ChannelKind;
 use waxwing_core::event::{InboundItem, InboundMessage, ItemBody, Parsed, Route, StatusUpdate};
-use waxwing_core::ids::WebhookEventId;
+use waxwing_core::ids::{ChannelId, TenantId, WebhookEventId};
 use waxwing_core::time::Timestamp;
-use waxwing_providers::messaging::meta;
-use waxwing_store::domain::channels::ChannelKind;
+use waxwing_providers::messaging::{Recorded, adapter};
 use waxwing_store::domain::crypto::Keyring;
 use waxwing_store::domain::inbox::{self, Finished, PendingEvent};
 
@@ -17,6 +19,9 @@ use crate::ingest::handles;
 pub(super) struct Event {
     pub(super) id: WebhookEventId,
     pub(super) received_at: Timestamp,
+    kind: ChannelKind,
+    /// The channel that its address names.
+    named: Option<ChannelId>,
     secret_hash: Vec<u8>,
     partition: u16,
     mask: u16,
@@ -28,17 +33,27 @@ impl Event {
     pub(super) fn open(keyring: &Keyring, pending: &PendingEvent) -> Self {
         let parsed = match inbox::open_body(keyring, pending) {
             Err(error) => Err(error.to_string()),
-            Ok(body) => meta::parse(&body).map_err(|unreadable| unreadable.to_string()),
+            Ok(body) => read(pending.provider, &pending.query, &body),
         };
         Self {
             id: pending.id,
             received_at: pending.received_at,
+            kind: pending.provider,
+            named: pending.channel_id,
             secret_hash: pending.secret_hash.clone(),
             partition: u16::try_from(pending.partition).unwrap_or_default(),
             mask: u16::try_from(pending.partition_mask).unwrap_or_default(),
             parsed,
         }
     }
+}
+
+/// Reads a request of a provider.
+pub(super) fn read(kind: ChannelKind, query: &str, body: &[u8]) -> Result<Parsed, String> {
+    let provider = adapter(kind).ok_or("a provider that this version does not speak to")?;
+    provider
+        .parse(Recorded { query, body })
+        .map_err(|unreadable| unreadable.to_string())
 }
 
 /// A message with the channel it came through.
@@ -80,6 +95,8 @@ pub(super) struct Sorted<'a> {
     pub(super) finished: Vec<Finished>,
     /// Items that are only kept in the raw request.
     pub(super) stored_only: u64,
+    /// The channels of all items.
+    pub(super) heard: BTreeSet<(TenantId, ChannelId)>,
 }
 
 impl<'a> Sorted<'a> {
@@ -112,7 +129,10 @@ impl<'a> Sorted<'a> {
                 Resolved::NotMine => {}
                 Resolved::Refused(reason) if matters(item) => quarantine = Some(reason.to_owned()),
                 Resolved::Refused(_) => self.stored_only += 1,
-                Resolved::Channel(channel) => self.add_item(event, item, channel),
+                Resolved::Channel(channel) => {
+                    self.heard.insert((channel.tenant_id, channel.channel_id));
+                    self.add_item(event, item, channel);
+                }
             }
         }
         for broken in &parsed.broken {
@@ -179,6 +199,42 @@ impl<'a> Sorted<'a> {
     }
 }
 
+/// The last webhook of a channel is written down at most this often.
+const HEARD_EVERY: Duration = Duration::from_secs(60);
+/// Channels that are remembered; beyond, starting over costs one write each.
+const HEARD_MAX: usize = 100_000;
+
+/// When the last webhook of each channel was written down.
+#[derive(Default)]
+pub(super) struct Heard(Mutex<HashMap<ChannelId, Timestamp>>);
+
+impl Heard {
+    /// Those of the channels whose last webhook has to be written down again.
+    pub(super) fn due(
+        &self,
+        heard: &BTreeSet<(TenantId, ChannelId)>,
+        now: Timestamp,
+    ) -> Vec<(TenantId, ChannelId)> {
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.len() >= HEARD_MAX {
+            written.clear();
+        }
+        heard
+            .iter()
+            .copied()
+            .filter(|(_, channel)| {
+                let due = written
+                    .get(channel)
+                    .is_none_or(|at| at.plus(HEARD_EVERY) <= now);
+                if due {
+                    written.insert(*channel, now);
+                }
+                due
+            })
+            .collect()
+    }
+}
+
 /// Whether an item of an unknown channel is worth a person's look. News about accounts that nobody here has are not.
 fn matters(item: &InboundItem) -> bool {
     matches!(
@@ -193,12 +249,34 @@ enum Resolved<'a> {
     Refused(&'static str),
 }
 
+/// The channel of an item that came to the address of a channel. That address may serve all numbers of the account; an
+/// item that names no number, and any while the channel's own number is not known, belong to the channel of the
+/// address.
+fn addressed<'a>(
+    event: &Event,
+    named: ChannelId,
+    route: &Route,
+    directory: &'a Directory,
+) -> Option<&'a Arc<Channel>> {
+    let named = directory.channel(named);
+    match &route.sender_id {
+        None => named,
+        Some(_) => directory
+            .resolve(event.kind, route)
+            .or_else(|| named.filter(|own| ChannelKind::is_unknown_sender(&own.account.sender_id))),
+    }
+}
+
 fn resolve<'a>(event: &Event, route: &Route, directory: &'a Directory) -> Resolved<'a> {
     if !handles(event.partition, event.mask, route) {
         return Resolved::NotMine;
     }
-    match directory.resolve(ChannelKind::Meta, route) {
-        None => Resolved::Refused("no channel has this phone number id"),
+    let channel = match event.named {
+        Some(named) => addressed(event, named, route, directory),
+        None => directory.resolve(event.kind, route),
+    };
+    match channel {
+        None => Resolved::Refused("no channel has this number"),
         Some(channel) if channel.secret_hash != event.secret_hash => {
             Resolved::Refused("signed with the secret of another channel")
         }

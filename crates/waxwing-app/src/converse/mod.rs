@@ -10,10 +10,14 @@ mod people;
 mod probe;
 mod worker;
 
+use waxwing_core::channel::ChannelKind;
+
 pub use probe::Probe;
 pub use worker::{ConverseOptions, run};
 
-/// Reads a request as the workers do; what a [`Probe`]'s child process does with its input.
-pub fn read_only(body: &[u8]) {
-    std::hint::black_box(waxwing_providers::messaging::meta::parse(body)).ok();
+/// Reads a request as the workers do; what a [`Probe`]'s child process does with its arguments and its input.
+pub fn read_only(kind: &str, query: &str, body: &[u8]) {
+    if let Some(kind) = ChannelKind::parse(kind) {
+        std::hint::black_box(batch::read(kind, query, body)).ok();
+    }
 }

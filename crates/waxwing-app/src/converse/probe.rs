@@ -9,11 +9,14 @@ use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use waxwing_core::channel::ChannelKind;
+
 /// How long a child may read one request. The largest legal one takes milliseconds.
 const READING_MAX: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// The command that reads a body from its standard input as the worker would, and ends with 0.
+/// The command that reads a request as the worker would, and ends with 0. It gets the provider and the query as two more
+/// arguments and the body on its standard input.
 #[derive(Debug, Clone)]
 pub struct Probe {
     /// The program and its arguments.
@@ -23,8 +26,11 @@ pub struct Probe {
 impl Probe {
     /// Whether a child survives reading the body. When no child can be started, nothing is proven and the answer is
     /// yes.
-    pub(super) async fn survives(&self, body: Vec<u8>) -> bool {
-        let command = self.command.clone();
+    pub(super) async fn survives(&self, kind: ChannelKind, query: &str, body: Vec<u8>) -> bool {
+        let mut command = self.command.clone();
+        if !command.is_empty() {
+            command.extend([kind.as_str().into(), query.into()]);
+        }
         let survived =
             tokio::task::spawn_blocking(move || try_on_child(&command, &body, READING_MAX));
         survived.await.unwrap_or(true)

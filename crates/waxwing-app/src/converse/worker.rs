@@ -13,7 +13,7 @@ use waxwing_store::domain::nodes::{self, Lease};
 use waxwing_store::{StoreError, Tx};
 
 use super::apply::{self, Outcome, STALE_DIRECTORY, Tools};
-use super::batch::Event;
+use super::batch::{Event, Heard};
 use super::probe::Probe;
 use crate::deliver::DeliverySignal;
 use crate::directory::DirectoryHandle;
@@ -75,6 +75,7 @@ pub async fn run(options: ConverseOptions) {
         let tools = Arc::new(Tools {
             base: options.base.clone(),
             configs: configs.clone(),
+            heard: Heard::default(),
         });
         let worker = Worker {
             partition,
@@ -346,7 +347,10 @@ impl Worker {
         event: PendingEvent,
     ) -> Result<(), StoreError> {
         let deadly = match inbox::open_body(&self.base().keyring, &event) {
-            Ok(body) => !self.options.probe.survives(body).await,
+            Ok(body) => {
+                let probe = &self.options.probe;
+                !probe.survives(event.provider, &event.query, body).await
+            }
             Err(_) => false,
         };
         if deadly || event.crashes >= CRASHES_MAX {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, mpsc};
 use waxwing_store::domain::queue::Hint;
 
-pub use worker::{DeliverOptions, GraphApi, run};
+pub use worker::{DeliverOptions, run};
 
 /// Hints that wait for the delivery worker; beyond, it looks into the database instead.
 const HINTS_MAX: usize = 16_384;

@@ -1,34 +1,34 @@
 //! One attempt: build the request, call the provider, decide what follows.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use waxwing_core::delivery::{SEND_DEADLINE, Verdict, verdict};
 use waxwing_core::errors::{ErrorClass, ProviderError, SendOutcome, ThrottleScope};
 use waxwing_core::identity::ProviderMessageId;
-use waxwing_core::ids::AttemptId;
+use waxwing_core::ids::{AttemptId, ChannelId};
 use waxwing_providers::http::HttpClient;
-use waxwing_providers::messaging::meta::{self, ChannelConfig, Recipient};
+use waxwing_providers::messaging::{
+    AssetNeed, BuildError, Endpoints, Messaging, Outgoing, Recipient, adapter,
+};
 use waxwing_store::StoreError;
 use waxwing_store::domain::queue::{Claimed, End, Record};
-use waxwing_store::domain::{contacts, messages};
+use waxwing_store::domain::{assets, contacts, messages};
 
 use super::record::Ended;
-use crate::directory::DirectoryHandle;
+use crate::directory::{Channel, DirectoryHandle};
 use crate::{Base, callback, metrics};
-
-/// Where and how the Graph API is reached.
-#[derive(Debug, Clone)]
-pub struct GraphApi {
-    /// Scheme, host and port.
-    pub url: String,
-    /// The version in the path.
-    pub version: String,
-}
 
 /// A claim this old is not sent any more: the process was stopped in between, and another one may have taken over.
 const CLAIM_FRESH: Duration = Duration::from_secs(10);
 /// How long a message waits that cannot even be tried (its channel is not in the directory yet).
 const NOT_NOW: Duration = Duration::from_secs(5);
+
+/// How long an asset is used before it is made anew.
+const ASSET_LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// Assets that a process keeps in memory.
+const ASSETS_REMEMBERED_MAX: usize = 10_000;
 
 /// What attempts need.
 #[derive(Clone)]
@@ -36,7 +36,8 @@ pub(super) struct Sender {
     pub(super) base: Base,
     pub(super) directory: DirectoryHandle,
     pub(super) client: HttpClient,
-    pub(super) graph: GraphApi,
+    pub(super) endpoints: Arc<Endpoints>,
+    pub(super) made: MadeAssets,
 }
 
 impl Sender {
@@ -119,24 +120,33 @@ impl Sender {
             .channel(claimed.channel_id)
             .cloned()
             .ok_or(NotTried::NoChannel)?;
-        let token = channel.access_token.clone().ok_or(NotTried::NoChannel)?;
-        let config = ChannelConfig {
-            phone_number_id: channel.sender_id.clone(),
-            access_token: token,
-            graph_url: self.graph.url.clone(),
-            api_version: self.graph.version.clone(),
-        };
+        let provider = adapter(channel.kind).ok_or(NotTried::NoChannel)?;
+        let sends = channel.kind.sending_credential();
+        if channel.account.credentials.get(sends).is_none() {
+            return Err(NotTried::NoChannel);
+        }
         let to = self.recipient(claimed)?;
         let reply_to = self.replied_to(claimed).await?;
         let data = callback::encode(&self.base.keyring, claimed.tenant_id, claimed.attempt_id);
-        let request =
-            match meta::build_send(&config, &to, &claimed.content, reply_to.as_ref(), &data) {
-                Ok(request) => request,
-                Err(error) => {
-                    let error = ProviderError::own(ErrorClass::Permanent, error.to_string());
-                    return Ok(SendOutcome::Rejected(error));
-                }
-            };
+        let asset = match provider.asset(&channel.account, &self.endpoints, &claimed.content) {
+            Ok(None) => None,
+            Ok(Some(need)) => match self.asset(provider, &channel, need).await? {
+                Ok(reference) => Some(reference),
+                Err(outcome) => return Ok(*outcome),
+            },
+            Err(error) => return Ok(refused(&error)),
+        };
+        let message = Outgoing {
+            to: &to,
+            content: &claimed.content,
+            reply_to: reply_to.as_ref(),
+            callback: &data,
+            asset: asset.as_deref(),
+        };
+        let request = match provider.build_send(&channel.account, &self.endpoints, message) {
+            Ok(request) => request,
+            Err(error) => return Ok(refused(&error)),
+        };
         if claimed_at.elapsed() > CLAIM_FRESH {
             return Err(NotTried::Stale);
         }
@@ -144,7 +154,44 @@ impl Sender {
         let answer = self.client.call(request, SEND_DEADLINE).await;
         ::metrics::histogram!(metrics::PROVIDER_LATENCY, "provider" => channel.kind.as_str())
             .record(started.elapsed().as_secs_f64());
-        Ok(meta::interpret_send(&answer))
+        Ok(provider.interpret_send(&answer))
+    }
+
+    /// The provider's id of something that has to exist there first: known, or made now.
+    async fn asset(
+        &self,
+        provider: &dyn Messaging,
+        channel: &Channel,
+        need: AssetNeed,
+    ) -> Result<Result<String, Box<SendOutcome>>, NotTried> {
+        let (tenant, id) = (channel.tenant_id, channel.channel_id);
+        let key = assets::key_hash(&self.base.keyring, tenant, &need.key);
+        if let Some(reference) = self.made.get(id, &key) {
+            return Ok(Ok(reference));
+        }
+        let now = self.base.clock.now();
+        let (looked_up, kept) = (key.clone(), key.clone());
+        let known = self
+            .base
+            .store
+            .read(move |tx| assets::find(tx, tenant, id, &looked_up, now))
+            .await?;
+        if let Some(reference) = known {
+            self.made.put(id, key, reference.clone());
+            return Ok(Ok(reference));
+        }
+        let answer = self.client.call(need.request, SEND_DEADLINE).await;
+        let reference = match provider.interpret_asset(&answer) {
+            Ok(reference) => reference,
+            Err(outcome) => return Ok(Err(outcome)),
+        };
+        let made = reference.clone();
+        self.base
+            .store
+            .write(move |tx| assets::keep(tx, tenant, id, &kept, &made, now, now.plus(ASSET_LIFE)))
+            .await?;
+        self.made.put(id, key, reference.clone());
+        Ok(Ok(reference))
     }
 
     /// The phone where there is one: authentication templates need it, and it works everywhere else too.
@@ -185,6 +232,34 @@ impl Sender {
             stop_channel,
         }
     }
+}
+
+/// The provider's ids of assets that this process has used lately.
+#[derive(Debug, Clone, Default)]
+pub(super) struct MadeAssets(Arc<Mutex<HashMap<AssetKey, String>>>);
+
+/// The channel and the name of an asset.
+type AssetKey = (ChannelId, Vec<u8>);
+
+impl MadeAssets {
+    fn get(&self, channel: ChannelId, key: &[u8]) -> Option<String> {
+        let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        made.get(&(channel, key.to_vec())).cloned()
+    }
+
+    fn put(&self, channel: ChannelId, key: Vec<u8>, reference: String) {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The database has them all: starting over costs one look each.
+        if made.len() >= ASSETS_REMEMBERED_MAX {
+            made.clear();
+        }
+        made.insert((channel, key), reference);
+    }
+}
+
+/// A message that cannot be put into a request of its provider, however often it is tried.
+fn refused(error: &BuildError) -> SendOutcome {
+    SendOutcome::Rejected(ProviderError::own(ErrorClass::Permanent, error.to_string()))
 }
 
 /// Why nothing was tried.

@@ -9,14 +9,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use waxwing_core::ids::{AttemptId, NodeId, TenantId};
 use waxwing_providers::http::HttpClient;
+use waxwing_providers::messaging::Endpoints;
 use waxwing_store::domain::queue::{self, Claimed, Hint};
 use waxwing_store::{Batcher, StoreError};
 
 use super::DeliveryInbox;
 use super::ready::Ready;
 use super::record::{self, Ended, Recorded};
-pub use super::sender::GraphApi;
-use super::sender::Sender;
+use super::sender::{MadeAssets, Sender};
 use crate::directory::DirectoryHandle;
 use crate::{Base, metrics};
 
@@ -39,8 +39,8 @@ pub struct DeliverOptions {
     pub directory: DirectoryHandle,
     /// The outbound client.
     pub client: HttpClient,
-    /// Where the Graph API is.
-    pub graph: GraphApi,
+    /// Where the providers are.
+    pub endpoints: Arc<Endpoints>,
     /// Where hints arrive.
     pub inbox: DeliveryInbox,
     /// This process.
@@ -56,7 +56,8 @@ pub async fn run(options: DeliverOptions) {
         base: options.base.clone(),
         directory: options.directory,
         client: options.client,
-        graph: options.graph,
+        endpoints: options.endpoints,
+        made: MadeAssets::default(),
     };
     let mut worker = Worker {
         recorder: record::start(&options.base),

@@ -47,6 +47,7 @@ pub fn verify_signature(body: &[u8], values: &[&str], secrets: &[Secret]) -> Opt
 }
 
 /// A number, its token, and where the Graph API is.
+#[derive(Debug, Clone)]
 pub struct ChannelConfig {
     pub phone_number_id: String,
     pub access_token: Secret,

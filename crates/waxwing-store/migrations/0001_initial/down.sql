@@ -14,6 +14,7 @@ DROP TABLE contacts;
 DROP TABLE flow_sets;
 DROP TABLE templates;
 DROP TABLE epochs;
+DROP TABLE provider_assets;
 DROP TABLE channel_routes;
 DROP TABLE channels;
 DROP TABLE tenants;

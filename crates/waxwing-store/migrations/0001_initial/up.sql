@@ -46,6 +46,20 @@ CREATE TABLE channel_routes (
 ) {strict};
 CREATE INDEX channel_routes_account ON channel_routes (kind, account_id);
 
+-- Things that exist at a provider and are used by many messages (Twilio: Content resources).
+CREATE TABLE provider_assets (
+  tenant_id {uuid} NOT NULL,
+  channel_id {uuid} NOT NULL,
+  key_hash {bytes} NOT NULL,
+  -- The provider's id.
+  reference {text} NOT NULL,
+  created_at {time} NOT NULL,
+  expires_at {time} NOT NULL,
+  PRIMARY KEY (tenant_id, channel_id, key_hash),
+  FOREIGN KEY (tenant_id, channel_id) REFERENCES channels (tenant_id, id) ON DELETE CASCADE
+) {strict};
+CREATE INDEX provider_assets_age ON provider_assets (expires_at);
+
 -- Counters that tell every node when to read its caches again.
 CREATE TABLE epochs (
   name {text} NOT NULL PRIMARY KEY,
@@ -218,6 +232,10 @@ CREATE TABLE webhook_events (
   partition {small} NOT NULL,
   -- A request for several partitions has a row in each; the bits name them all.
   partition_mask {small} NOT NULL,
+  -- The channel that its address names, for providers that do not sign.
+  channel_id {uuid},
+  -- The part of its query string that reading it needs; never a secret.
+  query {text} NOT NULL,
   state {text} NOT NULL CHECK (state IN ('pending', 'done', 'quarantined')),
   reason {text},
   body_sealed {bytes} NOT NULL,

@@ -43,6 +43,7 @@ statements! {
     SET_STATUS [tenant] =
         "UPDATE channels SET status = $3, status_reason = $4, updated_at = $5 \
          WHERE tenant_id = $1 AND id = $2 AND status <> 'disabled'";
+    NOTE_WEBHOOK [tenant] = "UPDATE channels SET last_webhook_at = $3 WHERE tenant_id = $1 AND id = $2";
     INSERT_ROUTE [tenant] =
         "INSERT INTO channel_routes (kind, sender_id, tenant_id, channel_id, account_id) VALUES ($1, $2, $3, $4, $5)";
     UPDATE_ROUTE [tenant] =
@@ -441,6 +442,22 @@ pub fn set_status(
         tx.execute(&BUMP_EPOCH, &[])?;
     }
     Ok(changed)
+}
+
+/// Notes that a webhook came for channels. The directory does not hold this: the epoch stays.
+///
+/// # Errors
+/// What the database says.
+pub fn note_webhooks(
+    tx: &mut Tx<'_>,
+    channels: &[(TenantId, ChannelId)],
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let sets: Vec<_> = channels
+        .iter()
+        .map(|(tenant, channel)| params![*tenant, *channel, at])
+        .collect();
+    tx.execute_many(&NOTE_WEBHOOK, &sets).map(|_| ())
 }
 
 /// Whose channel has this number.

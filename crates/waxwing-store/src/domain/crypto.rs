@@ -74,6 +74,8 @@ pub enum BlindPurpose {
     Secret,
     /// Bodies of requests with an idempotency key.
     Request,
+    /// What things at a provider are made of.
+    Asset,
 }
 
 impl BlindPurpose {
@@ -84,6 +86,7 @@ impl BlindPurpose {
             Self::Mark => b"mark",
             Self::Secret => b"secret",
             Self::Request => b"request",
+            Self::Asset => b"asset",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The inbox: raw provider requests, durable before they are acknowledged.
 
-use waxwing_core::ids::WebhookEventId;
+use waxwing_core::channel::ChannelKind;
+use waxwing_core::ids::{ChannelId, WebhookEventId};
 use waxwing_core::time::Timestamp;
 
 use super::crypto::{BlindPurpose, Keyring, OpenError, Place};
@@ -11,12 +12,12 @@ use crate::{StoreError, Tx, inserts, params, row, statements};
 pub const PARTITIONS: u16 = 4;
 
 inserts! {
-    APPEND [global] = webhook_events(id uuid, provider text, partition small, partition_mask small, state text, reason text, body_sealed bytes,
+    APPEND [global] = webhook_events(id uuid, provider text, partition small, partition_mask small, channel_id uuid, query text, state text, reason text, body_sealed bytes,
         body_hash bytes, secret_hash bytes, crashes small, received_at time) "";
 }
 
 statements! {
-    PENDING [global] = "SELECT id, body_sealed, secret_hash, received_at, crashes, partition, partition_mask FROM webhook_events \
+    PENDING [global] = "SELECT id, provider, channel_id, query, body_sealed, secret_hash, received_at, crashes, partition, partition_mask FROM webhook_events \
         WHERE partition = $1 AND state = 'pending' AND id > $2 ORDER BY id LIMIT $3";
     FINISH [global] = "UPDATE webhook_events SET state = $2, reason = $3, finished_at = $4 WHERE id = $1 AND state = 'pending'";
     COUNT_CRASH [global] = "UPDATE webhook_events SET crashes = crashes + 1 WHERE id = $1 AND state = 'pending'";
@@ -24,7 +25,7 @@ statements! {
         WHERE state = 'quarantined' AND id < $1 ORDER BY id DESC LIMIT $2";
     REQUEUE [global] = "UPDATE webhook_events SET state = 'pending', reason = NULL, crashes = 0, finished_at = NULL \
         WHERE id = $1 AND state <> 'pending'";
-    FIND [global] = "SELECT id, body_sealed, secret_hash, received_at, crashes, partition, partition_mask FROM webhook_events WHERE id = $1";
+    FIND [global] = "SELECT id, provider, channel_id, query, body_sealed, secret_hash, received_at, crashes, partition, partition_mask FROM webhook_events WHERE id = $1";
     OLDEST_PENDING [global] = "SELECT received_at FROM webhook_events WHERE partition = $1 AND state = 'pending' \
         ORDER BY id LIMIT 1";
 }
@@ -35,7 +36,11 @@ pub struct NewEvent {
     /// Its id; rises with the order of arrival.
     pub id: WebhookEventId,
     /// Which provider's protocol it speaks.
-    pub provider: &'static str,
+    pub provider: ChannelKind,
+    /// The channel that its address names.
+    pub channel_id: Option<ChannelId>,
+    /// The part of its query string that reading it needs.
+    pub query: String,
     /// See [`PARTITIONS`].
     pub partition: u16,
     /// The partitions of all items of the request, a bit for each. A request for several has a row in each.
@@ -57,6 +62,9 @@ row! {
     #[derive(Clone)]
     pub struct PendingEvent {
         id: WebhookEventId,
+        provider: ChannelKind,
+        channel_id: Option<ChannelId>,
+        query: String,
         body_sealed: Vec<u8>,
         secret_hash: Vec<u8>,
         received_at: Timestamp,
@@ -117,6 +125,8 @@ pub fn append(tx: &mut Tx<'_>, events: &[NewEvent]) -> Result<(), StoreError> {
                 event.provider,
                 event.partition,
                 event.partition_mask,
+                event.channel_id,
+                &event.query,
                 state,
                 event.quarantine,
                 event.body_sealed.clone(),

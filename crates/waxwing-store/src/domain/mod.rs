@@ -1,5 +1,6 @@
 //! The queries, one module for each noun.
 
+pub mod assets;
 pub mod channels;
 pub mod contacts;
 pub mod conversations;
@@ -26,6 +27,11 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "retention",
         statements: retention::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "assets",
+        statements: assets::STATEMENTS,
         inserts: &[],
     },
     Module {

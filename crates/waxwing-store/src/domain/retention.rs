@@ -15,6 +15,8 @@ statements! {
         (SELECT tenant_id, channel_id, kind, item_hash FROM inbound_marks WHERE seen_at < $1 LIMIT $2)";
     MESSAGES [tenant] = "DELETE FROM messages WHERE (tenant_id, id) IN \
         (SELECT tenant_id, id FROM messages WHERE created_at < $1 AND status NOT IN ('queued', 'sending') LIMIT $2)";
+    PROVIDER_ASSETS [tenant] = "DELETE FROM provider_assets WHERE (tenant_id, channel_id, key_hash) IN \
+        (SELECT tenant_id, channel_id, key_hash FROM provider_assets WHERE expires_at < $1 LIMIT $2)";
     DEAD_LETTERS [tenant] = "DELETE FROM dead_letters WHERE (tenant_id, id) IN \
         (SELECT tenant_id, id FROM dead_letters WHERE created_at < $1 AND resolved_at IS NOT NULL LIMIT $2)";
 }
@@ -34,17 +36,20 @@ pub enum Aging {
     Messages,
     /// Dead letters that were dealt with.
     DeadLetters,
+    /// Things at a provider that are no longer good.
+    ProviderAssets,
 }
 
 impl Aging {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::WebhookEvents,
         Self::OutboxEvents,
         Self::ParkedStatuses,
         Self::InboundMarks,
         Self::Messages,
         Self::DeadLetters,
+        Self::ProviderAssets,
     ];
 
     /// The table.
@@ -57,6 +62,7 @@ impl Aging {
             Self::InboundMarks => "inbound_marks",
             Self::Messages => "messages",
             Self::DeadLetters => "dead_letters",
+            Self::ProviderAssets => "provider_assets",
         }
     }
 
@@ -68,6 +74,7 @@ impl Aging {
             Self::InboundMarks => &INBOUND_MARKS,
             Self::Messages => &MESSAGES,
             Self::DeadLetters => &DEAD_LETTERS,
+            Self::ProviderAssets => &PROVIDER_ASSETS,
         }
     }
 }

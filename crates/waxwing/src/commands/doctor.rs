@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use waxwing_core::channel::ChannelKind;
 use waxwing_core::secret::Secret;
 use waxwing_providers::http::{HttpClient, HttpLimits, HttpOutcome, HttpRequest};
-use waxwing_providers::messaging::meta::{self, ChannelConfig};
-use waxwing_store::domain::channels::{self, ACCESS_TOKEN, APP_SECRET, ChannelRecord};
+use waxwing_providers::messaging::{Account, adapter};
+use waxwing_store::domain::channels::{self, ChannelRecord};
 use waxwing_store::domain::crypto::Keyring;
 use waxwing_store::domain::keys::{self, KeyFit};
 use waxwing_store::{DatabaseUrl, StepState, Store, StoreError};
@@ -286,27 +287,39 @@ async fn look_at_channel(
     http: &HttpClient,
 ) {
     let what = format!("channel {} ({})", channel.channel_id, channel.name);
-    if channel.credentials.get(APP_SECRET).is_none() && settings.meta.app_secret.is_none() {
-        findings.problem(&what, "neither it nor the platform (APP_SECRET) has an app secret, so its webhooks are refused");
-    }
-    let Some(token) = channel.credentials.get(ACCESS_TOKEN) else {
-        findings.problem(&what, "it has no access token");
-        return;
-    };
-    let config = ChannelConfig {
-        phone_number_id: channel.sender_id.clone(),
-        access_token: token.clone(),
-        graph_url: settings.meta.graph_url.clone(),
-        api_version: settings.meta.api_version.clone(),
-    };
-    let Ok(request) = meta::build_check(&config) else {
+    let wanted = channel.kind.webhook_credential();
+    let platform = channel.kind == ChannelKind::Meta && settings.meta.app_secret.is_some();
+    if channel.credentials.get(wanted).is_none() && !platform {
         findings.problem(
             &what,
-            "its access token or number id cannot be put into a request",
+            &format!(
+                "nothing authenticates its webhooks ({wanted} is not set), so they are refused"
+            ),
         );
+    }
+    if channel.kind == ChannelKind::Twilio && settings.public_url.is_none() {
+        findings.problem(
+            &what,
+            "PUBLIC_URL is not set: Twilio signs the address of its webhooks, so they are refused",
+        );
+    }
+    let Some(provider) = adapter(channel.kind) else {
+        findings.problem(&what, "this version does not speak to its provider");
         return;
     };
-    let check = meta::interpret_check(&http.call(request, CALL_TIMEOUT).await);
+    let account = Account {
+        sender_id: channel.sender_id.clone(),
+        account_id: channel.account_id.clone(),
+        credentials: channel.credentials.clone(),
+    };
+    let request = match provider.build_check(&account, &settings.endpoints()) {
+        Ok(request) => request,
+        Err(error) => {
+            findings.problem(&what, &error.to_string());
+            return;
+        }
+    };
+    let check = provider.interpret_check(&account, &http.call(request, CALL_TIMEOUT).await);
     if check.ok {
         let number = check.display_phone_number.unwrap_or_default();
         findings.good(&what, &format!("{number} may send"));

@@ -3,12 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use waxwing_core::channel::{ChannelKind, credential};
 use waxwing_emulator::{Emulator, EmulatorConfig, FaultScript, NumberConfig};
 
 use crate::cli::EmulateArgs;
 use crate::data_dir;
 use crate::failure::Failure;
-use crate::settings::Settings;
+use crate::settings::{EnvChannel, Settings};
 use crate::signals::Signals;
 use crate::terminal::say;
 
@@ -86,10 +87,18 @@ fn shown<'a>(
     if meta.verify_token.is_none() || args.verify_token.is_some() {
         shown.push(("VERIFY_TOKEN", &number.verify_token));
     }
-    if meta.channel.is_none() || args.access_token.is_some() {
+    if meta_number(settings).is_none() || args.access_token.is_some() {
         shown.push(("WHATSAPP_ACCESS_TOKEN", &number.access_token));
     }
     shown
+}
+
+/// The number at Meta that the settings describe.
+fn meta_number(settings: &Settings) -> Option<&EnvChannel> {
+    settings
+        .channels
+        .iter()
+        .find(|channel| channel.kind == ChannelKind::Meta)
 }
 
 fn number(settings: &Settings, args: &EmulateArgs) -> NumberConfig {
@@ -103,19 +112,19 @@ fn number(settings: &Settings, args: &EmulateArgs) -> NumberConfig {
             .or_else(|| setting.map(|secret| secret.expose().to_owned()))
     };
     let usual = NumberConfig::default();
-    let channel = meta.channel.as_ref();
+    let channel = meta_number(settings);
     NumberConfig {
         phone_number_id: args
             .phone_number_id
             .clone()
-            .or_else(|| channel.map(|channel| channel.phone_number_id.clone()))
+            .or_else(|| channel.map(|channel| channel.sender_id.clone()))
             .unwrap_or(usual.phone_number_id),
         waba_id: channel
-            .and_then(|channel| channel.business_account_id.clone())
+            .and_then(|channel| channel.account_id.clone())
             .unwrap_or(usual.waba_id),
         access_token: given(
             &args.access_token,
-            channel.map(|channel| &channel.access_token),
+            channel.and_then(|channel| channel.credentials.get(credential::ACCESS_TOKEN)),
         )
         .unwrap_or_else(fresh),
         app_secret: given(&args.app_secret, meta.app_secret.as_ref()).unwrap_or_else(fresh),

@@ -8,6 +8,7 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use waxwing_core::channel::{ChannelKind, Credentials, credential};
 use waxwing_core::secret::Secret;
 use waxwing_emulator::{Emulator, EmulatorConfig, NumberConfig, Phone, ShownMessage, User};
 
@@ -18,7 +19,7 @@ use crate::client::Client;
 use crate::data_dir;
 use crate::failure::Failure;
 use crate::serve::{Role, Server};
-use crate::settings::{Settings, Source, Values};
+use crate::settings::{EnvChannel, Settings, Source, Values};
 use crate::signals::Signals;
 use crate::terminal::say;
 
@@ -165,11 +166,15 @@ impl Demo {
         settings.meta.app_secret = Some(Secret::new(secrets.app.clone()));
         settings.meta.verify_token = Some(Secret::new(secrets.verify.clone()));
         settings.meta.graph_url = emulator.url();
-        settings.meta.channel = Some(crate::settings::EnvChannel {
-            access_token: Secret::new(secrets.access.clone()),
-            phone_number_id: usual.phone_number_id.clone(),
-            business_account_id: Some(usual.waba_id.clone()),
-        });
+        settings.channels = vec![EnvChannel {
+            kind: ChannelKind::Meta,
+            sender_id: usual.phone_number_id.clone(),
+            account_id: Some(usual.waba_id.clone()),
+            credentials: Credentials::new().with(
+                credential::ACCESS_TOKEN,
+                Secret::new(secrets.access.clone()),
+            ),
+        }];
         let server = Server::start(&settings, Role::All).await?;
         let data = if keep {
             "database kept"

@@ -1,5 +1,6 @@
 //! Settings: from the environment, `.env` and `waxwing.toml`, in this order; each known by name and checked by form.
 
+mod channels;
 mod dotenv;
 mod form;
 mod read;
@@ -12,7 +13,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use waxwing_core::channel::{ChannelKind, Credentials};
 use waxwing_core::secret::Secret;
+use waxwing_providers::messaging::Endpoints;
 use waxwing_store::DatabaseUrl;
 
 pub use self::form::{key, switch};
@@ -57,6 +60,14 @@ pub struct Settings {
     pub log_json: bool,
     /// What Meta needs.
     pub meta: MetaSettings,
+    /// Twilio: one host in place of all of its own.
+    pub twilio_url: Option<String>,
+    /// 360dialog's API.
+    pub dialog360_url: String,
+    /// MSG91's API.
+    pub msg91_url: String,
+    /// The numbers of the default tenant.
+    pub channels: Vec<EnvChannel>,
     /// How long messages are kept, in days.
     pub retention_days: u32,
     /// The default tenant's session, when somebody set it.
@@ -78,19 +89,19 @@ pub struct MetaSettings {
     pub graph_url: String,
     /// Its version.
     pub api_version: String,
-    /// The number of the default tenant.
-    pub channel: Option<EnvChannel>,
 }
 
-/// A number that is described by the settings.
+/// A number of the default tenant that is described by the settings.
 #[derive(Debug, Clone)]
 pub struct EnvChannel {
-    /// Sends.
-    pub access_token: Secret,
-    /// The number's id.
-    pub phone_number_id: String,
-    /// Its account.
-    pub business_account_id: Option<String>,
+    /// Its provider.
+    pub kind: ChannelKind,
+    /// The provider's id of the number, as channels have it.
+    pub sender_id: String,
+    /// The provider's id of the account.
+    pub account_id: Option<String>,
+    /// Its credentials.
+    pub credentials: Credentials,
 }
 
 impl Settings {
@@ -167,14 +178,11 @@ impl Settings {
                 verify_token: secret("VERIFY_TOKEN"),
                 graph_url: url("META_GRAPH_URL").unwrap_or_default(),
                 api_version: text("WHATSAPP_API_VERSION").unwrap_or_default(),
-                channel: secret("WHATSAPP_ACCESS_TOKEN")
-                    .zip(text("WHATSAPP_PHONE_NUMBER_ID"))
-                    .map(|(access_token, phone_number_id)| EnvChannel {
-                        access_token,
-                        phone_number_id,
-                        business_account_id: text("WHATSAPP_BUSINESS_ACCOUNT_ID"),
-                    }),
             },
+            twilio_url: url("TWILIO_API_URL"),
+            dialog360_url: url("D360_API_URL").unwrap_or_default(),
+            msg91_url: url("MSG91_API_URL").unwrap_or_default(),
+            channels: channels::of(values),
             retention_days: number("WHATSAPP_MESSAGE_RETENTION_DAYS"),
             session_seconds: values
                 .is_given("SESSION_TTL_SECONDS")
@@ -182,6 +190,21 @@ impl Settings {
             default_country: text("DEFAULT_COUNTRY").map(|country| country.to_ascii_uppercase()),
             unknown_wait: Duration::from_secs(u64::from(number("UNKNOWN_OUTCOME_SECONDS"))),
         })
+    }
+}
+
+impl Settings {
+    /// Where the providers are, and where they reach this server.
+    #[must_use]
+    pub fn endpoints(&self) -> Endpoints {
+        Endpoints {
+            graph_url: self.meta.graph_url.clone(),
+            graph_version: self.meta.api_version.clone(),
+            twilio_url: self.twilio_url.clone(),
+            dialog360_url: self.dialog360_url.clone(),
+            msg91_url: self.msg91_url.clone(),
+            public_url: self.public_url.clone(),
+        }
     }
 }
 
@@ -213,6 +236,19 @@ fn problems(values: &Values, production: bool) -> Vec<String> {
         if given(one) && !given(other) {
             problems.push(format!("{one} is set, but {other} is not: a number needs its id, its access token and the app secret that signs its webhooks"));
         }
+    }
+    for (provider, names) in channels::TOGETHER {
+        let missing: Vec<&str> = names.iter().copied().filter(|name| !given(name)).collect();
+        if !missing.is_empty() && missing.len() < names.len() {
+            let missing = missing.join(" and ");
+            problems.push(format!(
+                "a number at {provider} needs {}: {missing} missing",
+                names.join(", ")
+            ));
+        }
+    }
+    if given("TWILIO_ACCOUNT_SID") && !given("PUBLIC_URL") {
+        problems.push("PUBLIC_URL is missing: Twilio signs the address of a webhook, so this server has to know its own".to_owned());
     }
     problems
 }

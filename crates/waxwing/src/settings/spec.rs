@@ -191,70 +191,72 @@ pub const SPECS: &[Spec] = &[
         Form::TwilioAccount,
         "",
         "Twilio: the account",
-    )
-    .later(),
+    ),
     spec(
         "TWILIO_AUTH_TOKEN",
         Form::Token,
         "",
         "Twilio: signs and sends",
     )
-    .secret()
-    .later(),
+    .secret(),
     spec(
         "TWILIO_WHATSAPP_FROM",
         Form::TwilioSender,
         "",
         "Twilio: the sending number",
-    )
-    .later(),
+    ),
     spec(
         "TWILIO_API_URL",
         HTTP,
-        "https://api.twilio.com",
-        "Twilio: another host",
-    )
-    .later(),
+        "",
+        "Twilio: one host in place of all of Twilio's own",
+    ),
     spec(
         "D360_API_KEY",
         Form::Token,
         "",
         "360dialog: the key of the number",
     )
-    .secret()
-    .later(),
+    .secret(),
     spec(
         "D360_API_URL",
         HTTP,
         "https://waba-v2.360dialog.io",
         "360dialog: another host",
+    ),
+    spec(
+        "D360_PHONE_NUMBER_ID",
+        Form::ProviderId,
+        "",
+        "360dialog: the phone number id of the number",
+    ),
+    spec(
+        "D360_WEBHOOK_SECRET",
+        Form::Token,
+        "",
+        "360dialog: proves its webhooks",
     )
-    .later(),
-    spec("MSG91_AUTH_KEY", Form::Token, "", "MSG91: the key")
-        .secret()
-        .later(),
+    .secret(),
+    spec("MSG91_AUTH_KEY", Form::Token, "", "MSG91: the key").secret(),
     spec(
         "MSG91_WEBHOOK_SECRET",
         Form::Token,
         "",
         "MSG91: proves its webhooks",
     )
-    .secret()
-    .later(),
+    .secret(),
     spec(
         "MSG91_SENDER_ID",
         Form::ProviderId,
         "",
         "MSG91: the sending number",
-    )
-    .later(),
+    ),
     spec(
         "MSG91_API_URL",
         HTTP,
         "https://control.msg91.com",
         "MSG91: another host",
-    )
-    .later(),
+    ),
     spec("OPENROUTER_API_KEY", Form::Token, "", "AI: the key")
         .secret()
         .later(),

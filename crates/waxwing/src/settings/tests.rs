@@ -41,7 +41,7 @@ fn nothing_has_to_be_set() {
     assert!(
         matches!(&settings.database, DatabaseUrl::Sqlite(path) if path.ends_with("data/waxwing.db"))
     );
-    assert!(settings.meta.channel.is_none() && settings.master_key.is_none());
+    assert!(settings.channels.is_empty() && settings.master_key.is_none());
 }
 
 #[test]
@@ -205,8 +205,6 @@ fn good_values_of_every_form_are_taken() {
         ("MASTER_KEY", "ABEiM0RVZneImaq7zN3u/wARIjNEVWZ3iJmqu8zd7v8="),
         ("MASTER_KEY", "ABEiM0RVZneImaq7zN3u_wARIjNEVWZ3iJmqu8zd7v8"),
         ("LOG_LEVEL", "info,waxwing_app=debug"),
-        ("TWILIO_WHATSAPP_FROM", "whatsapp:+14155238886"),
-        ("TWILIO_ACCOUNT_SID", account.as_str()),
         ("BIND", "::"),
         ("DEFAULT_COUNTRY", "de"),
         ("PUBLIC_URL", "https://example.com/"),
@@ -215,6 +213,14 @@ fn good_values_of_every_form_are_taken() {
     for (name, value) in good {
         assert!(settings(&[(name, value)]).is_ok(), "{name}");
     }
+    let twilio = [
+        ("TWILIO_WHATSAPP_FROM", "whatsapp:+14155238886"),
+        ("TWILIO_ACCOUNT_SID", account.as_str()),
+        ("TWILIO_AUTH_TOKEN", "token"),
+        ("PUBLIC_URL", "https://example.com"),
+    ];
+    let number = &settings(&twilio).unwrap().channels[0];
+    assert_eq!(number.sender_id, format!("{account}/+14155238886"));
     assert_eq!(key(KEY).unwrap()[..3], [0, 0x11, 0x22]);
     assert_eq!(
         key(KEY),
@@ -262,8 +268,30 @@ fn a_number_needs_all_its_parts() {
     assert!(problem(&[number]).contains("WHATSAPP_ACCESS_TOKEN is not"));
     assert!(problem(&[token]).contains("WHATSAPP_PHONE_NUMBER_ID is not"));
     assert!(problem(&[number, token]).contains("APP_SECRET is not"));
-    let settings = settings(&[number, token, ("APP_SECRET", "s")]).unwrap();
-    assert_eq!(settings.meta.channel.unwrap().phone_number_id, number.1);
+    for (one, missing) in [
+        ("TWILIO_AUTH_TOKEN", "TWILIO_ACCOUNT_SID"),
+        ("D360_API_KEY", "D360_WEBHOOK_SECRET missing"),
+        ("MSG91_AUTH_KEY", "MSG91_WEBHOOK_SECRET"),
+    ] {
+        assert!(problem(&[(one, "value")]).contains(missing), "{one}");
+    }
+    let settings = settings(&[
+        number,
+        token,
+        ("APP_SECRET", "s"),
+        ("D360_API_KEY", "key"),
+        ("D360_WEBHOOK_SECRET", "secret"),
+        ("MSG91_AUTH_KEY", "key"),
+        ("MSG91_WEBHOOK_SECRET", "secret"),
+        ("MSG91_SENDER_ID", "14155238886"),
+    ])
+    .unwrap();
+    let senders: Vec<&str> = settings
+        .channels
+        .iter()
+        .map(|channel| channel.sender_id.as_str())
+        .collect();
+    assert_eq!(senders, [number.1, "unknown:settings", "14155238886"]);
 }
 
 #[test]
@@ -276,7 +304,12 @@ fn what_is_shown_holds_no_secret() {
         .collect();
     assert!(environment.len() >= 7);
     environment.push(("MASTER_KEY", KEY));
+    let account = format!("AC{}", "0f".repeat(16));
     environment.push(("WHATSAPP_PHONE_NUMBER_ID", "106540352242922"));
+    environment.push(("TWILIO_ACCOUNT_SID", &account));
+    environment.push(("TWILIO_WHATSAPP_FROM", "+14155238886"));
+    environment.push(("MSG91_SENDER_ID", "14155238886"));
+    environment.push(("PUBLIC_URL", "https://example.com"));
     environment.push((
         "DATABASE_URL",
         "postgres://waxwing:hunter2@db:5432/waxwing?password=hunter2",
@@ -300,7 +333,7 @@ fn what_is_shown_holds_no_secret() {
             .to_owned()
     };
     assert!(
-        line("TWILIO_AUTH_TOKEN")
+        line("OPENROUTER_API_KEY")
             .ends_with("environment (accepted, has no effect in this version)"),
         "{shown}"
     );

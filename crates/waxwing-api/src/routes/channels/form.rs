@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use waxwing_core::channel::{ChannelKind, credential};
 use waxwing_core::ids::{ChannelId, TenantId};
+use waxwing_core::phone::Phone;
 use waxwing_core::secret::Secret;
 use waxwing_core::time::Timestamp;
-use waxwing_store::domain::channels::{
-    ACCESS_TOKEN, APP_SECRET, ChannelKind, ChannelRecord, VERIFY_TOKEN,
-};
+use waxwing_store::domain::channels::ChannelRecord;
 
 use crate::check::Checks;
 use crate::extract::nullable;
@@ -28,6 +28,17 @@ pub enum ProviderKind {
     Msg91,
 }
 
+impl From<ProviderKind> for ChannelKind {
+    fn from(kind: ProviderKind) -> Self {
+        match kind {
+            ProviderKind::Meta => Self::Meta,
+            ProviderKind::Twilio => Self::Twilio,
+            ProviderKind::Dialog360 => Self::Dialog360,
+            ProviderKind::Msg91 => Self::Msg91,
+        }
+    }
+}
+
 impl From<ChannelKind> for ProviderKind {
     fn from(kind: ChannelKind) -> Self {
         match kind {
@@ -35,6 +46,78 @@ impl From<ChannelKind> for ProviderKind {
             ChannelKind::Twilio => Self::Twilio,
             ChannelKind::Dialog360 => Self::Dialog360,
             ChannelKind::Msg91 => Self::Msg91,
+        }
+    }
+}
+
+/// What a provider has to be told so that its webhooks arrive.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Webhooks {
+    /// Where messages and statuses go. Without `PUBLIC_URL` only the path.
+    pub url: String,
+    /// Where statuses go, when that is another address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statuses: Option<String>,
+    /// The header that has to be set, with the channel's `webhookSecret` in place of `…`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<&'static str>,
+    /// What else to know.
+    pub note: &'static str,
+}
+
+impl Webhooks {
+    /// What the provider of a channel has to be told.
+    #[must_use]
+    pub fn of(kind: ChannelKind, channel: ChannelId, public_url: Option<&str>) -> Self {
+        let at = |path: String| format!("{}{path}", public_url.unwrap_or_default());
+        match kind {
+            ChannelKind::Meta => Self {
+                url: at("/whatsapp/webhook".to_owned()),
+                statuses: None,
+                header: None,
+                note: "Set it in the app's WhatsApp configuration with the verify token, and subscribe the account to the app.",
+            },
+            // The fragment makes Twilio try again when this server does not answer (protocols/twilio.md 3).
+            ChannelKind::Twilio => Self {
+                url: at("/webhook/twilio#rc=3&rp=all".to_owned()),
+                statuses: Some(at("/api/webhooks/whatsapp/status".to_owned())),
+                header: None,
+                note: "Set the first on the sender or messaging service, as its fallback address as well. Statuses need no setting: each message names their address.",
+            },
+            ChannelKind::Dialog360 => Self {
+                url: at(format!("/webhook/dialog360/{channel}")),
+                statuses: None,
+                header: Some("Authorization: Bearer …"),
+                note: "Set it with the header by POST /v1/configs/webhook.",
+            },
+            ChannelKind::Msg91 => Self {
+                url: at(format!("/webhook/msg91/{channel}")),
+                statuses: None,
+                header: Some("X-Webhook-Secret: …"),
+                note: "Add it in the panel for inbound messages and for reports, as POST with JSON, with the header and with every field under its own name.",
+            },
+        }
+    }
+}
+
+/// A secret that was made for a channel. It is shown this once.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MadeSecret {
+    /// `webhookSecret`.
+    #[schema(value_type = String)]
+    pub name: &'static str,
+    /// The secret.
+    pub value: String,
+}
+
+impl MadeSecret {
+    /// A new webhook secret.
+    #[must_use]
+    pub fn new(value: &Secret) -> Self {
+        Self {
+            name: credential::WEBHOOK_SECRET,
+            value: value.expose().to_owned(),
         }
     }
 }
@@ -53,8 +136,9 @@ pub struct ChannelView {
     pub kind: ProviderKind,
     /// A name for people.
     pub name: String,
-    /// The provider's id of the number.
-    pub phone_number_id: String,
+    /// The provider's id of the number: at Twilio `AccountSid/+number`, at MSG91 its digits. Null while 360dialog has not
+    /// told it.
+    pub phone_number_id: Option<String>,
     /// The provider's id of the account.
     pub waba_id: Option<String>,
     /// The number as people write it.
@@ -64,6 +148,8 @@ pub struct ChannelView {
     pub status: &'static str,
     /// Why it is broken.
     pub status_reason: Option<String>,
+    /// What the provider has to be told about webhooks.
+    pub webhooks: Webhooks,
     /// Whose secret signs its webhooks: `channel` or `platform`.
     #[schema(value_type = String, example = "platform")]
     pub webhook_secret: &'static str,
@@ -81,14 +167,18 @@ pub struct ChannelView {
     pub updated_at: Timestamp,
 }
 
-impl From<ChannelRecord> for ChannelView {
-    fn from(record: ChannelRecord) -> Self {
+impl ChannelView {
+    /// A channel as its tenant sees it. `public_url` is where the world reaches this server.
+    #[must_use]
+    pub fn new(record: ChannelRecord, public_url: Option<&str>) -> Self {
         Self {
             id: record.channel_id,
             tenant_id: record.tenant_id,
             kind: record.kind.into(),
             name: record.name,
-            phone_number_id: record.sender_id,
+            phone_number_id: Some(record.sender_id)
+                .filter(|sender| !ChannelKind::is_unknown_sender(sender)),
+            webhooks: Webhooks::of(record.kind, record.channel_id, public_url),
             waba_id: record.account_id,
             display_phone: record.display_phone,
             status: record.status.as_str(),
@@ -110,47 +200,44 @@ impl From<ChannelRecord> for ChannelView {
     }
 }
 
-/// Credentials of a channel. In a change, what is absent stays and null takes away.
+/// Credentials of a channel by name. In a change, what is absent stays and null takes away.
+///
+/// Meta: `accessToken`, `appSecret` (when it is not the platform's), `verifyToken`. Twilio: `authToken`,
+/// `secondaryAuthToken` (while tokens are exchanged), `apiKeySid` and `apiKeySecret`, `sharedKeys` (a JSON object of key
+/// id and secret). 360dialog: `apiKey`, `webhookSecret`. MSG91: `authKey`, `webhookSecret`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CredentialsInput {
-    /// The token that sends.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, format = Password, write_only)]
-    access_token: Option<Option<Secret>>,
-    /// The secret of the app that signs webhooks, when it is not the platform's.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, format = Password, write_only)]
-    app_secret: Option<Option<Secret>>,
-    /// The token of the webhook handshake, when it is not the platform's.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, format = Password, write_only)]
-    verify_token: Option<Option<Secret>>,
-}
+#[serde(transparent)]
+#[schema(value_type = BTreeMap<String, String>, example = json!({"accessToken": "EAAJB…"}))]
+pub struct CredentialsInput(BTreeMap<String, Option<Secret>>);
 
 impl CredentialsInput {
     /// The changes by name; an empty secret takes away.
-    pub(super) fn changes(self, checks: &mut Checks) -> Vec<(&'static str, Secret)> {
-        let given = [
-            (ACCESS_TOKEN, self.access_token),
-            (APP_SECRET, self.app_secret),
-            (VERIFY_TOKEN, self.verify_token),
-        ];
+    pub(super) fn changes(
+        self,
+        kind: ChannelKind,
+        checks: &mut Checks,
+    ) -> Vec<(&'static str, Secret)> {
         let mut changes = Vec::new();
-        for (name, value) in given {
+        for (given, value) in self.0 {
+            let field = format!("credentials.{given}");
+            let known = kind.credentials().iter().find(|name| **name == given);
+            let Some(name) = known.copied() else {
+                let names = kind.credentials().join(", ");
+                checks.wrong(
+                    field,
+                    format!("is no credential of {}: it has {names}", kind.as_str()),
+                );
+                continue;
+            };
             match value {
-                None => {}
-                Some(Some(value)) => {
-                    checks.credential(&format!("credentials.{name}"), &value);
+                Some(value) => {
+                    checks.credential(&field, &value);
                     changes.push((name, value));
                 }
-                Some(None) if name == ACCESS_TOKEN => {
-                    checks.wrong(
-                        format!("credentials.{name}"),
-                        "can be replaced, but not taken away",
-                    );
+                None if name == kind.sending_credential() => {
+                    checks.wrong(field, "can be replaced, but not taken away");
                 }
-                Some(None) => changes.push((name, Secret::new(""))),
+                None => changes.push((name, Secret::new(""))),
             }
         }
         changes
@@ -161,27 +248,71 @@ impl CredentialsInput {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateChannel {
-    /// Its provider. This version speaks to `meta`.
+    /// Its provider.
     #[serde(alias = "provider")]
     #[schema(required, value_type = ProviderKind)]
     pub(super) kind: Option<ProviderKind>,
     /// A name for people.
     #[schema(max_length = 200)]
     pub(super) name: Option<String>,
-    /// The provider's id of the number, not its digits.
-    #[serde(alias = "senderId")]
-    #[schema(required, value_type = String, pattern = "^[A-Za-z0-9._-]{1,64}$", example = "106540352242922")]
+    /// The number: at Meta and 360dialog the phone number id (360dialog works without it), at Twilio and MSG91 the
+    /// phone number itself.
+    #[serde(alias = "senderId", alias = "from", alias = "integratedNumber")]
+    #[schema(value_type = Option<String>, max_length = 64, example = "106540352242922")]
     pub(super) phone_number_id: Option<String>,
-    /// The provider's id of the account.
-    #[serde(alias = "accountId")]
+    /// The provider's id of the account: at Meta the WhatsApp Business Account, at Twilio the `AccountSid`, which is
+    /// needed there.
+    #[serde(alias = "accountId", alias = "accountSid")]
     #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     pub(super) waba_id: Option<String>,
     /// The number as people write it.
     #[schema(max_length = 200)]
     pub(super) display_phone: Option<String>,
-    /// Its credentials; `accessToken` is needed.
+    /// Its credentials. The one that sends is needed: `accessToken`, `authToken`, `apiKey` or `authKey`. A
+    /// `webhookSecret` that is not given is made.
     #[schema(required, value_type = CredentialsInput)]
     pub(super) credentials: Option<CredentialsInput>,
+}
+
+impl CreateChannel {
+    /// The id under which the provider's adapter knows the number, with the number as people write it.
+    pub(super) fn sender(
+        &self,
+        kind: ChannelKind,
+        id: ChannelId,
+        checks: &mut Checks,
+    ) -> (String, Option<String>) {
+        let given = self.phone_number_id.as_deref();
+        match kind {
+            ChannelKind::Dialog360 if given.is_none() => (
+                ChannelKind::unknown_sender(&id.uuid().simple().to_string()),
+                self.display_phone.clone(),
+            ),
+            ChannelKind::Meta | ChannelKind::Dialog360 => {
+                let sender = checks.required("phoneNumberId", given.map(str::to_owned));
+                checks.provider_id("phoneNumberId", &sender);
+                (sender, self.display_phone.clone())
+            }
+            ChannelKind::Twilio | ChannelKind::Msg91 => {
+                let text = checks.required("phoneNumberId", given.map(str::to_owned));
+                let text = text.strip_prefix("whatsapp:").unwrap_or(&text);
+                let phone = match text.strip_prefix('+') {
+                    Some(_) => Phone::parse(text, None),
+                    None => Phone::parse(&format!("+{text}"), None),
+                };
+                let Ok(phone) = phone else {
+                    checks.wrong("phoneNumberId", "must be a phone number with country code");
+                    return Default::default();
+                };
+                let shown = self.display_phone.clone().or_else(|| Some(phone.e164()));
+                if kind == ChannelKind::Msg91 {
+                    return (phone.digits().to_owned(), shown);
+                }
+                let account = checks.required("wabaId", self.waba_id.clone());
+                (format!("{account}/{}", phone.e164()), shown)
+            }
+        }
+    }
 }
 
 /// Changes of a channel; what is absent stays. Provider and number cannot change: another number is another channel.

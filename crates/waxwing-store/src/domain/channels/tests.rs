@@ -1,3 +1,5 @@
+use waxwing_core::channel::credential;
+
 use super::*;
 use crate::domain::tenants;
 use crate::store_test;
@@ -20,9 +22,10 @@ fn keyring() -> Keyring {
 }
 
 fn new(n: u128, sender: &str, account: Option<&str>, app_secret: Option<&str>) -> NewChannel {
-    let mut credentials = Credentials::new().with(ACCESS_TOKEN, Secret::new("EAAtoken"));
+    let mut credentials =
+        Credentials::new().with(credential::ACCESS_TOKEN, Secret::new("EAAtoken"));
     if let Some(secret) = app_secret {
-        credentials.set(APP_SECRET, Secret::new(secret));
+        credentials.set(credential::APP_SECRET, Secret::new(secret));
     }
     NewChannel {
         id: id(n),
@@ -78,7 +81,9 @@ store_test!(channels_belong_to_one_tenant, |db| async move {
         Some(secret_hash(&keyring(), &Secret::new("s3cret")))
     );
     assert_eq!(
-        made.credentials.get(ACCESS_TOKEN).map(Secret::expose),
+        made.credentials
+            .get(credential::ACCESS_TOKEN)
+            .map(Secret::expose),
         Some("EAAtoken")
     );
     let shown = format!("{made:?}");
@@ -184,7 +189,9 @@ store_test!(
             );
             epochs.push(epoch(tx)?);
             let mended = update(tx, &keys, A, id(1), at(4), |draft| {
-                draft.credentials.set(ACCESS_TOKEN, Secret::new("new"))
+                draft
+                    .credentials
+                    .set(credential::ACCESS_TOKEN, Secret::new("new"))
             })?;
             let mended = mended.expect("it exists");
             assert_eq!(

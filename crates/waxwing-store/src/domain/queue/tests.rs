@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use uuid::Uuid;
+use waxwing_core::channel::{ChannelKind, Credentials};
 use waxwing_core::identity::Identity;
 use waxwing_core::phone::Phone;
 use waxwing_core::settings::TenantSettings;
@@ -10,7 +11,7 @@ use waxwing_core::step::ConversationState;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::domain::channels::{self, ChannelKind, Credentials, NewChannel};
+use crate::domain::channels::{self, NewChannel};
 use crate::domain::contacts::{self, NewContact};
 use crate::domain::conversations::{self, Remembered};
 use crate::domain::messages::{self, NewMessage, Way};
