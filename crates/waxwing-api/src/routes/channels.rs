@@ -185,11 +185,11 @@ async fn create_channel(
 ) -> ApiResult<(StatusCode, Json<ChannelAnswer>)> {
     let mut checks = Checks::new();
     let id = ChannelId::new(&*state.ids);
-    let Some(kind) = input.kind.map(ChannelKind::from) else {
+    // Without a kind the rest is checked as the commonest one's.
+    let kind = input.kind.map_or(ChannelKind::Meta, ChannelKind::from);
+    if input.kind.is_none() {
         checks.wrong("kind", "is missing");
-        checks.finish()?;
-        return Err(ApiError::internal());
-    };
+    }
     let (sender_id, display_phone) = input.sender(kind, id, &mut checks);
     if let Some(account) = &input.waba_id {
         checks.provider_id("wabaId", account);

@@ -87,14 +87,26 @@ async fn a_used_number_is_a_conflict_until_it_is_free() {
 #[tokio::test]
 async fn what_is_wrong_is_said() {
     let api = Api::new().await;
-    let cases: [(Value, &[&str]); 7] = [
+    let cases: [(Value, &[&str]); 9] = [
         (
             json!({}),
             &["kind", "phoneNumberId", "credentials.accessToken"],
         ),
         (
             json!({"kind": "twilio", "phoneNumberId": "1", "credentials": {"accessToken": "t"}}),
-            &["kind"],
+            &[
+                "phoneNumberId",
+                "credentials.accessToken",
+                "credentials.authToken",
+            ],
+        ),
+        (
+            json!({"kind": "twilio", "from": "+14155238886", "credentials": {"authToken": "t"}}),
+            &["wabaId"],
+        ),
+        (
+            json!({"kind": "msg91", "from": "x", "credentials": {"authKey": "t"}}),
+            &["phoneNumberId"],
         ),
         (json!({"kind": "smoke", "phoneNumberId": "1"}), &["kind"]),
         (
@@ -107,7 +119,7 @@ async fn what_is_wrong_is_said() {
         ),
         (
             json!({"kind": "meta", "phoneNumberId": "1", "credentials": {"apiKey": "t"}}),
-            &["credentials.apiKey"],
+            &["credentials.apiKey", "credentials.accessToken"],
         ),
         (
             json!({"kind": "meta", "phoneNumberId": "1", "name": "", "credentials": {"accessToken": "t"}}),
@@ -230,6 +242,63 @@ async fn a_broken_channel_that_passes_its_test_is_active_again() {
             &answer.body["channel"]["statusReason"]
         ),
         (&json!("active"), &Value::Null)
+    );
+    api.end().await;
+}
+
+#[tokio::test]
+async fn channels_of_every_kind_can_be_made() {
+    let api = Api::with(|settings| {
+        Arc::make_mut(&mut settings.endpoints).public_url = Some("https://wax.example".into());
+    })
+    .await;
+    let account = format!("AC{}", "0f".repeat(16));
+    let twilio = json!({"kind": "twilio", "from": "whatsapp:+14155238886", "accountSid": account,
+        "credentials": {"authToken": "t"}});
+    let made = api.post("/api/channels", twilio.clone()).await.expect(201);
+    assert_eq!(
+        made.body["channel"]["phoneNumberId"],
+        format!("{account}/+14155238886")
+    );
+    assert_eq!(
+        made.body["channel"]["webhooks"]["url"],
+        "https://wax.example/webhook/twilio#rc=3&rp=all"
+    );
+    assert!(made.body["made"].is_null() && made.body["warnings"].is_null());
+    let path = format!(
+        "/api/channels/{}",
+        made.body["channel"]["id"].as_str().unwrap()
+    );
+    api.call("PATCH", &path, Some(json!({"accountId": "AC1"})))
+        .await
+        .expect_error(422, &["wabaId"]);
+    api.post("/api/channels", twilio).await.expect(409);
+
+    for (kind, key, sender) in [
+        ("dialog360", "apiKey", json!(null)),
+        ("msg91", "authKey", json!("14155238886")),
+    ] {
+        let mut body = json!({"kind": kind, "credentials": {key: "k"}});
+        if kind == "msg91" {
+            body["from"] = json!("+1 415 523 8886");
+        }
+        let made = api.post("/api/channels", body).await.expect(201);
+        assert_eq!(made.body["channel"]["phoneNumberId"], sender, "{kind}");
+        let secret = made.body["made"]["value"].as_str().unwrap();
+        assert_eq!(secret.len(), 48);
+        let id = made.body["channel"]["id"].as_str().unwrap();
+        let url = made.body["channel"]["webhooks"]["url"].as_str().unwrap();
+        assert_eq!(url, format!("https://wax.example/webhook/{kind}/{id}"));
+        let again = api.get(&format!("/api/channels/{id}")).await.expect(200);
+        assert!(!again.body.to_string().contains(secret), "shown once");
+    }
+    let health = api.get("/api/webhooks/whatsapp/health").await.expect(200);
+    let channels = health.body["channels"].as_array().unwrap();
+    assert_eq!(channels.len(), 3);
+    assert!(
+        channels
+            .iter()
+            .all(|channel| channel["lastWebhookAt"].is_null())
     );
     api.end().await;
 }

@@ -28,9 +28,12 @@ fn router_paths(shown: &str) -> BTreeSet<String> {
 }
 
 /// Addresses of the same route that follow no rule.
-const ALIASES: [(&str, &str); 3] = [
+const ALIASES: [(&str, &str); 6] = [
     ("/api/whatsapp/webhook", "/whatsapp/webhook"),
     ("/api/webhooks/whatsapp-business", "/whatsapp/webhook"),
+    ("/api/webhooks/whatsapp/inbound", "/webhook/twilio"),
+    ("/api/webhooks/whatsapp/status", "/webhook/twilio"),
+    ("/api/webhooks/whatsapp/health", "/api/webhooks/health"),
     ("/api/health", "/health"),
 ];
 

@@ -118,7 +118,7 @@ async fn bodies_of_every_kind_are_taken_or_refused_as_documented(app: TestApp) {
         events.into_iter().find(|event| {
             event["reason"]
                 .as_str()
-                .is_some_and(|reason| reason.contains("phone number id"))
+                .is_some_and(|reason| reason.contains("no channel has this number"))
         })
     };
     while unknown(&kept).is_none() {
