@@ -177,7 +177,7 @@ pub enum Content {
     },
     /// Outbound: an approved message template, in the provider's component form.
     MessageTemplate {
-        /// Its name.
+        /// Its name; at Twilio its `ContentSid`.
         name: String,
         /// Its language code, such as `en_US`.
         language: String,
@@ -400,6 +400,24 @@ mod tests {
                 found.iter().any(|violation| violation.field == field),
                 "{field}: {found:?}"
             );
+        }
+    }
+
+    #[test]
+    fn message_templates_have_names_or_the_ids_of_twilio() {
+        let is_good = |name: &str| {
+            let template = Content::MessageTemplate {
+                name: name.into(),
+                language: "en".into(),
+                components: vec![],
+            };
+            template.violations().is_empty()
+        };
+        for good in ["order_ready_2", "HXaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+            assert!(is_good(good), "{good}");
+        }
+        for bad in ["", "HX", "Order", "HXAB", "order ready", "ümlaut"] {
+            assert!(!is_good(bad), "{bad}");
         }
     }
 

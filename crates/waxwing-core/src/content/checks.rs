@@ -51,10 +51,15 @@ impl Content {
             }
             Self::MessageTemplate { name, language, .. } => {
                 let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-                if name.is_empty() || name.len() > 512 || !name.chars().all(valid) {
+                // Where templates have no names, the id of the template stands here (protocols/twilio.md 7).
+                let is_content_sid = name
+                    .strip_prefix("HX")
+                    .is_some_and(|rest| !rest.is_empty() && rest.chars().all(valid));
+                let is_name = !name.is_empty() && name.chars().all(valid);
+                if !(is_name || is_content_sid) || name.len() > 512 {
                     found.push(Violation::new(
                         "messageTemplate.name",
-                        "must be 1 to 512 lower-case letters, digits and underscores",
+                        "must be 1 to 512 lower-case letters, digits and underscores, or a ContentSid (HX…)",
                     ));
                 }
                 if language.is_empty() || language.len() > 16 {

@@ -4,6 +4,7 @@
 mod adapter;
 mod cloud;
 pub mod meta;
+pub mod twilio;
 
 use waxwing_core::channel::ChannelKind;
 
@@ -18,6 +19,7 @@ pub use self::cloud::parse::Unreadable;
 pub fn adapter(kind: ChannelKind) -> Option<&'static dyn Messaging> {
     match kind {
         ChannelKind::Meta => Some(&meta::Meta),
-        ChannelKind::Twilio | ChannelKind::Dialog360 | ChannelKind::Msg91 => None,
+        ChannelKind::Twilio => Some(&twilio::Twilio),
+        ChannelKind::Dialog360 | ChannelKind::Msg91 => None,
     }
 }

@@ -1,12 +1,15 @@
 //! The adapters against recorded and composed examples of the providers, and the client against small TCP servers.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod conformance;
 mod errors;
 mod expectation;
 mod http;
 mod inbound;
+mod providers;
 mod robust;
 mod send;
 mod support;
+mod twilio;
 mod verify;
 mod wire;

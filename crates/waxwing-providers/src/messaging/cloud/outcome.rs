@@ -259,7 +259,7 @@ fn unknown(reason: &str) -> SendOutcome {
 }
 
 /// `Retry-After` in seconds. The form with a date needs a clock and was never seen from Meta; it is ignored.
-fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     let seconds: u64 = headers
         .get(http::header::RETRY_AFTER)?
         .to_str()
