@@ -28,15 +28,26 @@ pub(super) fn is_sid(text: &str) -> bool {
     (1..=SID_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Where a request belongs; nothing when it cannot be read or is not about WhatsApp.
+/// Where a request belongs; nothing when it cannot be read or names no account. One about SMS or another channel names
+/// its account, so that it can be authenticated and acknowledged like any other: else Twilio would report a fault.
 pub(super) fn peek(request: Recorded<'_>) -> Vec<Route> {
     let Ok(params) = Params::read(request) else {
         return Vec::new();
     };
-    route(&params)
-        .filter(|route| route.account_id.is_some())
-        .into_iter()
-        .collect()
+    let of_account = || Route {
+        sender_id: None,
+        account_id: account_id(&params),
+    };
+    let route = route(&params).unwrap_or_else(of_account);
+    if route.account_id.is_some() {
+        vec![route]
+    } else {
+        Vec::new()
+    }
+}
+
+fn account_id(params: &Params<'_>) -> Option<String> {
+    params.owned("AccountSid").filter(|sid| is_sid(sid))
 }
 
 /// Reads a webhook: one item, or none when it is not about WhatsApp.
@@ -82,7 +93,7 @@ fn route(params: &Params<'_>) -> Option<Route> {
         "To"
     };
     let ours = params.get(ours)?.strip_prefix(PREFIX)?;
-    let account_id = params.owned("AccountSid").filter(|sid| is_sid(sid));
+    let account_id = account_id(params);
     let number = Phone::from_wa_id(ours).ok();
     Some(Route {
         sender_id: account_id

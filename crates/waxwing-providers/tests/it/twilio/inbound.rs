@@ -296,9 +296,19 @@ fn other_channels_and_other_products_are_passed_over() {
             query: "",
             body: body.as_bytes(),
         };
-        assert_eq!(Twilio.peek(recorded), [], "{to}");
+        // It is authenticated and acknowledged all the same.
+        let account = Route {
+            sender_id: None,
+            account_id: Some("AC1".into()),
+        };
+        assert_eq!(Twilio.peek(recorded), [account], "{to}");
     }
     assert_eq!(parse("", "hello"), Ok(Parsed::default()));
+    let nobody = Recorded {
+        query: "",
+        body: b"Body=hi&To=whatsapp%3A%2B15005550006",
+    };
+    assert_eq!(Twilio.peek(nobody), []);
     let sms =
         "AccountSid=AC1&MessageSid=SM1&MessageStatus=sent&From=%2B15005550006&To=%2B447700900123";
     assert_eq!(parse("", sms), Ok(Parsed::default()));
