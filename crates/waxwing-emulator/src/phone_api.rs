@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -86,7 +88,14 @@ pub(crate) async fn serve(
         ("GET", "/phone/api/numbers") => value(200, &numbers(hub)),
         ("POST", "/phone/api/numbers") => register(hub, body),
         ("GET", "/phone/api/thread") => thread(hub, query).await,
-        ("POST", "/phone/api/say" | "/phone/api/tap" | "/phone/api/pick") => act(hub, path, body),
+        (
+            "POST",
+            "/phone/api/say"
+            | "/phone/api/tap"
+            | "/phone/api/pick"
+            | "/phone/api/location"
+            | "/phone/api/media",
+        ) => act(hub, path, body),
         _ => error(404, "not found"),
     }
 }
@@ -203,6 +212,53 @@ struct Act {
     message: Option<String>,
     #[serde(default)]
     id: Option<String>,
+    #[serde(default)]
+    latitude: Option<f64>,
+    #[serde(default)]
+    longitude: Option<f64>,
+    #[serde(default)]
+    address: Option<String>,
+    /// Type of a file, and its bytes in base64.
+    #[serde(default)]
+    mime: Option<String>,
+    #[serde(default)]
+    data: Option<String>,
+}
+
+impl Act {
+    /// A place; `text` names it.
+    fn place(&self, phone: &Phone) -> Result<String, &'static str> {
+        let within = |value: Option<f64>, limit: f64| value.filter(|v| v.abs() <= limit);
+        let (Some(latitude), Some(longitude)) =
+            (within(self.latitude, 90.0), within(self.longitude, 180.0))
+        else {
+            return Err("latitude and longitude must be degrees");
+        };
+        let name = self.text.as_deref().filter(|t| !t.is_empty());
+        let address = self.address.as_deref().filter(|t| !t.is_empty());
+        Ok(phone.send_location(latitude, longitude, name, address))
+    }
+
+    /// A file; `text` is its caption.
+    fn file(&self, phone: &Phone) -> Result<String, &'static str> {
+        let mime = self.mime.as_deref().unwrap_or("");
+        let bytes = STANDARD.decode(self.data.as_deref().unwrap_or(""));
+        let (Some((family, _)), Ok(bytes)) = (mime.split_once('/'), bytes) else {
+            return Err("a file needs mime and data in base64");
+        };
+        let kind = match family {
+            _ if mime == "image/webp" => "sticker",
+            "image" => "image",
+            "video" => "video",
+            "audio" => "audio",
+            _ => "document",
+        };
+        let caption = self.text.as_deref().filter(|t| !t.is_empty());
+        let caption = caption.filter(|_| !matches!(kind, "audio" | "sticker"));
+        phone
+            .send_media(kind, mime, bytes.into(), caption)
+            .map_err(|_| "the file is larger than the memory given to media")
+    }
 }
 
 fn act(hub: &Arc<Hub>, path: &str, body: &[u8]) -> Answer {
@@ -219,6 +275,16 @@ fn act(hub: &Arc<Hub>, path: &str, body: &[u8]) -> Answer {
         );
     };
     let phone = Phone::new(Arc::clone(hub), number, user);
+    let sent = match path {
+        "/phone/api/location" => Some(act.place(&phone)),
+        "/phone/api/media" => Some(act.file(&phone)),
+        _ => None,
+    };
+    match sent {
+        Some(Ok(id)) => return value(200, &json!({ "id": id })),
+        Some(Err(reason)) => return error(422, reason),
+        None => {}
+    }
     let id = act.id.as_deref().unwrap_or("");
     let done = match (path, &act.message, act.text.as_deref().unwrap_or("")) {
         ("/phone/api/say", None, "") => return error(422, "text must not be empty"),

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -29,6 +29,8 @@ use crate::meta::graph;
 const MAX_CONNECTIONS: usize = 8192;
 /// Largest body of a JSON call.
 const MAX_JSON: usize = 1 << 20;
+/// Largest file from the phone page, with the base64 around it: 16 MB.
+const MAX_PHONE_MEDIA: usize = 22 << 20;
 /// Largest upload: Meta's 100 MB for documents and the form around it.
 const MAX_UPLOAD: usize = 101 << 20;
 /// How long a connection is kept open in silence.
@@ -197,7 +199,12 @@ async fn dispatch(hub: &Arc<Hub>, request: Request<Incoming>) -> Result<Answer, 
             .unwrap_or("")
     };
     if path == "/" || path == "/phone" || path.starts_with("/phone/") {
-        let body = match read(body, MAX_JSON).await {
+        let limit = if path == "/phone/api/media" {
+            MAX_PHONE_MEDIA
+        } else {
+            MAX_JSON
+        };
+        let body = match read(body, limit).await {
             Ok(body) => body,
             Err(answer) => return Ok(answer),
         };
@@ -221,11 +228,7 @@ async fn dispatch(hub: &Arc<Hub>, request: Request<Incoming>) -> Result<Answer, 
         ("v25.0", first)
     };
     let edge = segments.next().unwrap_or("");
-    let content_type = head
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or("");
+    let content_type = header("content-type");
     let limit = if edge == "media" {
         MAX_UPLOAD
     } else {

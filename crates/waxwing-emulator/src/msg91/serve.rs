@@ -44,10 +44,15 @@ pub(crate) fn refused(refusal: &Refusal) -> Answer {
     json_answer(status, &body)
 }
 
+fn has_key(number: &Number, key: &str) -> bool {
+    let line = number.msg91();
+    line.is_some_and(|line| line.config.authkey == key)
+}
+
 /// The numbers of a key.
 fn numbers(hub: &Hub, key: &str) -> Vec<Arc<Number>> {
     let mut all = hub.numbers();
-    all.retain(|n| n.msg91().is_some_and(|line| line.config.authkey == key));
+    all.retain(|number| has_key(number, key));
     all
 }
 
@@ -56,8 +61,8 @@ pub(crate) async fn serve(hub: &Arc<Hub>, call: &Request<'_>) -> Result<Answer, 
     if let Some(rest) = call.path.strip_prefix("/whatsapp/") {
         return Ok(media(hub, call.method, rest));
     }
-    let numbers = numbers(hub, call.key);
-    if call.key.is_empty() || numbers.is_empty() {
+    let known = hub.find_number(|number| has_key(number, call.key));
+    if call.key.is_empty() || known.is_none() {
         return Ok(refused(&Refusal::Key));
     }
     let limit = hub.config.limits.per_minute;
@@ -72,14 +77,15 @@ pub(crate) async fn serve(hub: &Arc<Hub>, call: &Request<'_>) -> Result<Answer, 
     let sends = match (call.method.as_str(), path) {
         ("POST", "whatsapp/whatsapp-outbound-message") => wire::session(&call.body),
         ("POST", "whatsapp/whatsapp-outbound-message/bulk") => wire::bulk(&call.body),
-        _ => return Ok(manage(hub, call, path, &numbers)),
+        _ => return Ok(manage(hub, call, path, &numbers(hub, call.key))),
     };
     let found = sends.and_then(|sends| {
-        let number = numbers.iter().find(|n| n.id() == sends.number);
+        let number = hub.number(&sends.number);
+        let number = number.filter(|number| has_key(number, call.key));
         Ok((number.ok_or(Refusal::Number)?, sends))
     });
     match found {
-        Ok((number, sends)) => super::send::send(hub, number, &sends).await,
+        Ok((number, sends)) => super::send::send(hub, &number, &sends).await,
         Err(refusal) => {
             hub.ledger.refuse();
             Ok(refused(&refusal))

@@ -241,10 +241,44 @@
     try {
       await call(`/phone/api/${verb}`, { number: state.number, user: state.user, name, ...body });
       refresh();
+      return "";
     } catch (error) {
       line(error.message);
+      return error.message;
     }
   }
+
+  // The text behind the comma of a data URL is the file in base64.
+  const base64 = (file) => new Promise((done, failed) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => done(reader.result.slice(reader.result.indexOf(",") + 1)));
+    reader.addEventListener("error", () => failed(reader.error));
+    reader.readAsDataURL(file);
+  });
+
+  async function give(form, verb, body) {
+    $("give-error").textContent = await act(verb, body);
+    if ($("give-error").textContent) return;
+    form.reset();
+    $("give").close();
+  }
+
+  $("attach").addEventListener("click", () => { $("give-error").textContent = ""; $("give").showModal(); });
+  $("give-close").addEventListener("click", () => $("give").close());
+  $("give-file").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const file = $("file").files[0];
+    if (!file || !state.number) return;
+    if (file.size > 16 * 1024 * 1024) { $("give-error").textContent = "The file is larger than 16 MB"; return; }
+    const mime = file.type || "application/octet-stream";
+    give($("give-file"), "media", { mime, data: await base64(file), text: $("caption").value });
+  });
+  $("give-place").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!state.number) return;
+    const [latitude, longitude] = [$("latitude").valueAsNumber, $("longitude").valueAsNumber];
+    give($("give-place"), "location", { latitude, longitude, text: $("place").value });
+  });
 
   $("compose").addEventListener("submit", (event) => {
     event.preventDefault();

@@ -318,3 +318,67 @@ async fn numbers_are_registered_over_http() {
             .is_none()
     );
 }
+
+#[tokio::test]
+async fn the_phone_api_works_on_every_provider() {
+    let receiver = Receiver::start().await;
+    let emulator = start(EmulatorConfig::default(), Some(receiver.url())).await;
+    let client = client();
+    let post = async |path: &str, body: Value| {
+        let url = format!("{}/phone/api/{path}", emulator.url());
+        let answer = client.post(url).json(&body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json::<Value>().await.unwrap())
+    };
+    for registration in [
+        json!({ "provider": "dialog360", "webhook_url": receiver.url(), "legacy": true }),
+        json!({ "provider": "msg91", "webhook_url": receiver.url(), "form": "array" }),
+    ] {
+        let (status, answer) = post("numbers", registration).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let (status, _) = post("numbers", json!({ "provider": "msg91", "webhok": 1 })).await;
+    assert_ne!(status, 200);
+    for number in [NUMBER, "318922994632101", "15005550006"] {
+        let me = |extra: Value| {
+            let mut body = json!({ "number": number, "user": "447700900123", "name": "Ada" });
+            body.as_object_mut()
+                .unwrap()
+                .extend(extra.as_object().unwrap().clone());
+            body
+        };
+        let mut ids = Vec::new();
+        for (verb, extra) in [
+            ("say", json!({ "text": "hi" })),
+            (
+                "location",
+                json!({ "latitude": 51.5, "longitude": -0.1, "text": "Westminster Bridge" }),
+            ),
+            (
+                "media",
+                json!({ "mime": "application/pdf", "data": "JVBERg==", "text": "the invoice" }),
+            ),
+        ] {
+            let (status, said) = post(verb, me(extra)).await;
+            assert_eq!(status, 200, "{number} {verb}: {said}");
+            ids.push(said["id"].as_str().unwrap().to_owned());
+        }
+        receiver
+            .wait("all three", |r| {
+                ids.iter().all(|id| {
+                    r.hooks()
+                        .iter()
+                        .any(|h| String::from_utf8_lossy(&h.body).contains(id.as_str()))
+                })
+            })
+            .await;
+        for (verb, extra) in [
+            ("location", json!({ "latitude": 91, "longitude": 0 })),
+            ("location", json!({})),
+            ("media", json!({ "mime": "application/pdf", "data": "?" })),
+            ("media", json!({ "mime": "pdf", "data": "JVBERg==" })),
+        ] {
+            assert_eq!(post(verb, me(extra.clone())).await.0, 422, "{verb} {extra}");
+        }
+    }
+}
