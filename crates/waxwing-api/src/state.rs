@@ -66,14 +66,19 @@ impl ApiState {
     /// Reads the channels again after one was changed, so that the very next webhook finds it. When that fails, it is
     /// tried again every second.
     pub async fn channels_changed(&self) {
-        let base = Base {
+        if let Err(error) = self.app.directory.refresh(&self.base()).await {
+            tracing::warn!(%error, "the channels could not be read again; that is tried every second");
+        }
+    }
+
+    /// The tools of use cases.
+    #[must_use]
+    pub fn base(&self) -> Base {
+        Base {
             store: self.store.clone(),
             keyring: self.keyring.clone(),
             clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.ids),
-        };
-        if let Err(error) = self.app.directory.refresh(&base).await {
-            tracing::warn!(%error, "the channels could not be read again; that is tried every second");
         }
     }
 

@@ -212,6 +212,7 @@ fn contact(
         .pop()
         .flatten();
     if let Some(known) = known {
+        // The caller's word that two ids are one person's is no proof: contacts are merged by hand or by WhatsApp's word.
         contacts::learn(tx, &base.keyring, tenant_id, &known, &request.to, None, now)?;
         return Ok(known.id);
     }

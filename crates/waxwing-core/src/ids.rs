@@ -103,6 +103,10 @@ id!(
     ContactId, "ctc", "contact"
 );
 id!(
+    /// The union of two contacts that are one person.
+    MergeId, "mrg", "merge"
+);
+id!(
     /// A conversation: the thread between one channel and one contact.
     ConversationId, "cnv", "conversation"
 );

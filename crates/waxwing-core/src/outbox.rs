@@ -15,6 +15,40 @@ pub enum DomainEvent {
         /// The person.
         contact_id: ContactId,
     },
+    /// Two contacts turned out to be one person.
+    #[serde(rename_all = "camelCase")]
+    ContactMerged {
+        /// The contact that stays.
+        contact_id: ContactId,
+        /// The contact that was merged into it.
+        merged_id: ContactId,
+        /// `same_message`, `provider` or `by_hand`.
+        reason: String,
+    },
+    /// A merge was undone by hand.
+    #[serde(rename_all = "camelCase")]
+    ContactParted {
+        /// The contact that had stayed.
+        contact_id: ContactId,
+        /// The contact that is its own again.
+        parted_id: ContactId,
+    },
+    /// A person has a new number or user id.
+    #[serde(rename_all = "camelCase")]
+    ContactIdsChanged {
+        /// The person.
+        contact_id: ContactId,
+        /// The provider's word for what happened.
+        change: String,
+    },
+    /// A person said whether they want marketing.
+    #[serde(rename_all = "camelCase")]
+    ContactMarketingChanged {
+        /// The person.
+        contact_id: ContactId,
+        /// `opted_in` or `opted_out`.
+        marketing: String,
+    },
     /// The first message between a channel and a contact.
     #[serde(rename_all = "camelCase")]
     ConversationStarted {
@@ -73,6 +107,10 @@ impl DomainEvent {
     pub fn event_type(&self) -> &'static str {
         match self {
             Self::ContactCreated { .. } => "contact.created",
+            Self::ContactMerged { .. } => "contact.merged",
+            Self::ContactParted { .. } => "contact.parted",
+            Self::ContactIdsChanged { .. } => "contact.ids_changed",
+            Self::ContactMarketingChanged { .. } => "contact.marketing_changed",
             Self::ConversationStarted { .. } => "conversation.started",
             Self::SessionExpired { .. } => "session.expired",
             Self::MessageReceived { .. } => "message.received",

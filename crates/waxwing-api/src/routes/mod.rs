@@ -4,6 +4,7 @@
 //! Those of a tenant are written relative to the tenant and are mounted three times (see [`crate::openapi`]).
 
 pub mod channels;
+pub mod contacts;
 pub mod conversations;
 pub mod dead_letters;
 pub mod docs;
@@ -36,6 +37,7 @@ const TENANT: &[Module] = &[
     templates::routes,
     flows::routes,
     messages::routes,
+    contacts::routes,
     conversations::routes,
     dead_letters::routes,
     events::routes,

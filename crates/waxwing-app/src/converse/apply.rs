@@ -74,6 +74,7 @@ pub(super) fn apply(
     writer.outcome.stored_only = sorted.stored_only;
     channels::note_webhooks(tx, &tools.heard.due(&sorted.heard, now), now)?;
     writer.messages(tx, &sorted)?;
+    writer.notices(tx, &sorted.notices)?;
     writer.statuses(tx, &sorted.statuses)?;
     writer.dead_items(tx, &sorted)?;
     writer.outcome.quarantined = sorted

@@ -12,6 +12,7 @@ use waxwing_providers::messaging::{Recorded, adapter};
 use waxwing_store::domain::crypto::Keyring;
 use waxwing_store::domain::inbox::{self, Finished, PendingEvent};
 
+use super::notices::{Notice, NoticeKind};
 use crate::directory::{Channel, Directory};
 use crate::ingest::handles;
 
@@ -91,6 +92,7 @@ pub(super) struct Sorted<'a> {
     pub(super) messages: Vec<Inbound<'a>>,
     pub(super) statuses: Vec<Status<'a>>,
     pub(super) echoes: Vec<Echoed<'a>>,
+    pub(super) notices: Vec<Notice<'a>>,
     pub(super) dead: Vec<Dead<'a>>,
     pub(super) finished: Vec<Finished>,
     /// Items that are only kept in the raw request.
@@ -189,13 +191,27 @@ impl<'a> Sorted<'a> {
                 );
                 self.stored_only += 1;
             }
-            ItemBody::Echo(_)
-            | ItemBody::System(_)
-            | ItemBody::Preference(_)
-            | ItemBody::UserIdUpdate(_)
-            | ItemBody::Template(_)
-            | ItemBody::Other(_) => self.stored_only += 1,
+            ItemBody::System(system) => {
+                self.notice(event, channel, NoticeKind::System(system));
+            }
+            ItemBody::UserIdUpdate(update) => {
+                self.notice(event, channel, NoticeKind::UserId(update));
+            }
+            ItemBody::Preference(preference) => {
+                self.notice(event, channel, NoticeKind::Preference(preference));
+            }
+            ItemBody::Echo(_) | ItemBody::Template(_) | ItemBody::Other(_) => self.stored_only += 1,
         }
+    }
+}
+
+impl<'a> Sorted<'a> {
+    fn notice(&mut self, event: &'a Event, channel: &'a Arc<Channel>, kind: NoticeKind<'a>) {
+        self.notices.push(Notice {
+            event,
+            channel,
+            kind,
+        });
     }
 }
 

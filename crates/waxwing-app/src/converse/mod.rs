@@ -6,6 +6,7 @@
 
 mod apply;
 mod batch;
+mod notices;
 mod people;
 mod probe;
 mod worker;

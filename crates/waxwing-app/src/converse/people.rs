@@ -9,6 +9,7 @@ use waxwing_core::identity::{Alias, Identity, ProviderMessageId};
 use waxwing_core::ids::{ChannelId, ContactId, ConversationId, MessageId, TenantId};
 use waxwing_core::outbox::DomainEvent;
 use waxwing_core::step::{Cause, ConversationState};
+use waxwing_store::domain::contacts::merges::Reason;
 use waxwing_store::domain::contacts::{self, ContactRow, NewContact};
 use waxwing_store::domain::conversations::{self, Remembered};
 use waxwing_store::domain::crypto::BlindPurpose;
@@ -147,7 +148,7 @@ impl Writer<'_> {
         for (item, known) in fresh.iter().zip(known) {
             let tenant = item.channel.tenant_id;
             if let Some(row) = known {
-                contacts::learn(
+                let other = contacts::learn(
                     tx,
                     keyring,
                     tenant,
@@ -156,6 +157,9 @@ impl Writer<'_> {
                     item.profile_name,
                     self.now,
                 )?;
+                if let Some(other) = other {
+                    self.merge(tx, tenant, row.id, other, Reason::SameMessage)?;
+                }
                 people.push(Person {
                     id: row.id,
                     name: item

@@ -9,6 +9,7 @@ DROP TABLE parked_statuses;
 DROP TABLE attempts;
 DROP TABLE messages;
 DROP TABLE conversations;
+DROP TABLE contact_merges;
 DROP TABLE contact_aliases;
 DROP TABLE contacts;
 DROP TABLE flow_sets;

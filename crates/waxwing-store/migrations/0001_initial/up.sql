@@ -99,6 +99,11 @@ CREATE TABLE contacts (
   user_id_sealed {bytes},
   username_sealed {bytes},
   profile_name {text},
+  -- What the person said about marketing, and when.
+  marketing {text} CHECK (marketing IN ('opted_in', 'opted_out')),
+  marketing_at {time},
+  -- The contact that this one turned out to be.
+  merged_into {uuid},
   created_at {time} NOT NULL,
   updated_at {time} NOT NULL,
   last_inbound_at {time},
@@ -116,6 +121,23 @@ CREATE TABLE contact_aliases (
   FOREIGN KEY (tenant_id, contact_id) REFERENCES contacts (tenant_id, id)
 ) {strict};
 CREATE INDEX contact_aliases_contact ON contact_aliases (tenant_id, contact_id);
+
+-- Contacts that turned out to be one person, with what was moved, so that it can be undone.
+CREATE TABLE contact_merges (
+  tenant_id {uuid} NOT NULL,
+  id {uuid} NOT NULL,
+  winner_id {uuid} NOT NULL,
+  loser_id {uuid} NOT NULL,
+  reason {text} NOT NULL CHECK (reason IN ('same_message', 'provider', 'by_hand')),
+  moved {json} NOT NULL,
+  merged_at {time} NOT NULL,
+  undone_at {time},
+  PRIMARY KEY (tenant_id, id),
+  FOREIGN KEY (tenant_id, winner_id) REFERENCES contacts (tenant_id, id) ON DELETE CASCADE,
+  FOREIGN KEY (tenant_id, loser_id) REFERENCES contacts (tenant_id, id) ON DELETE CASCADE
+) {strict};
+CREATE INDEX contact_merges_winner ON contact_merges (tenant_id, winner_id, id);
+CREATE INDEX contact_merges_loser ON contact_merges (tenant_id, loser_id, id);
 
 CREATE TABLE conversations (
   tenant_id {uuid} NOT NULL,
@@ -136,6 +158,7 @@ CREATE TABLE conversations (
   FOREIGN KEY (tenant_id, channel_id) REFERENCES channels (tenant_id, id),
   FOREIGN KEY (tenant_id, contact_id) REFERENCES contacts (tenant_id, id)
 ) {strict};
+CREATE INDEX conversations_contact ON conversations (tenant_id, contact_id);
 CREATE INDEX conversations_recent ON conversations (tenant_id, last_message_at, id);
 
 -- Messages in and out. Outbound ones are the send queue at the same time.

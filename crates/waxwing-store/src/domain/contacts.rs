@@ -1,10 +1,18 @@
 //! Contacts and the aliases they are recognised by.
 
+pub(super) mod identity;
+pub(super) mod listing;
+pub mod merges;
+#[cfg(test)]
+mod tests;
+
 use waxwing_core::identity::{Alias, Bsuid, Identity};
 use waxwing_core::ids::{ContactId, TenantId};
 use waxwing_core::phone::Phone;
 use waxwing_core::time::Timestamp;
 
+pub use self::identity::{Marketing, NewIds, change_ids, set_marketing};
+pub use self::listing::{ContactRecord, Filter, list, record};
 use super::crypto::{BlindPurpose, Keyring, Place};
 use crate::{StoreError, Tx, Value, inserts, params, row, statements};
 
@@ -204,7 +212,8 @@ pub fn create_many(
     Ok(())
 }
 
-/// Adds what an item taught about known contacts: a new name, a new alias.
+/// Adds what an item taught about a known contact: a new name, a new alias. Where an alias leads to another contact, that
+/// one is the answer: the two may be one person (see [`merges`]). This one keeps what it has.
 ///
 /// # Errors
 /// What the database says.
@@ -216,7 +225,7 @@ pub fn learn(
     identity: &Identity,
     profile_name: Option<&str>,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Option<ContactId>, StoreError> {
     let mut fresh = identity.clone();
     if known.phone_sealed.is_some() {
         fresh.phone = None;
@@ -226,13 +235,15 @@ pub fn learn(
     }
     let new_name = profile_name.filter(|name| known.profile_name.as_deref() != Some(name));
     if new_name.is_none() && fresh.phone.is_none() && fresh.user_id.is_none() {
-        return Ok(());
+        return Ok(None);
     }
+    let mut taken = None;
     for alias in fresh.aliases() {
         let mut key = alias_key(keyring, tenant, &alias);
         key.extend([known.id.into(), now.into()]);
-        // Taken by another contact: the two may be one person, which only a merge decides. This one keeps what it has.
         if tx.execute(&ADD_ALIAS, &key)? == 0 {
+            let owner = tx.query_opt::<ContactRow>(&FIND, &key[..3])?;
+            taken = taken.or(owner.map(|owner| owner.id).filter(|id| *id != known.id));
             match alias.kind {
                 waxwing_core::identity::AliasKind::Phone => fresh.phone = None,
                 waxwing_core::identity::AliasKind::UserId => fresh.user_id = None,
@@ -251,8 +262,8 @@ pub fn learn(
             sealed.username,
             now
         ],
-    )
-    .map(|_| ())
+    )?;
+    Ok(taken)
 }
 
 struct SealedIdentity {

@@ -40,6 +40,21 @@ pub const MODULES: &[Module] = &[
         inserts: contacts::INSERTS,
     },
     Module {
+        name: "contacts::identity",
+        statements: contacts::identity::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "contacts::listing",
+        statements: contacts::listing::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "contacts::merges",
+        statements: contacts::merges::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
         name: "conversations",
         statements: conversations::STATEMENTS,
         inserts: conversations::INSERTS,

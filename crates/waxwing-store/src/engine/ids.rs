@@ -35,6 +35,7 @@ id_columns!(
     TenantId,
     ChannelId,
     ContactId,
+    MergeId,
     ConversationId,
     MessageId,
     AttemptId,
