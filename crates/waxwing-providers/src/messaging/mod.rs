@@ -2,8 +2,12 @@
 //! share.
 
 mod adapter;
+mod call;
 mod cloud;
+pub mod dialog360;
 pub mod meta;
+pub mod msg91;
+mod shared_secret;
 pub mod twilio;
 
 use waxwing_core::channel::ChannelKind;
@@ -20,6 +24,7 @@ pub fn adapter(kind: ChannelKind) -> Option<&'static dyn Messaging> {
     match kind {
         ChannelKind::Meta => Some(&meta::Meta),
         ChannelKind::Twilio => Some(&twilio::Twilio),
-        ChannelKind::Dialog360 | ChannelKind::Msg91 => None,
+        ChannelKind::Dialog360 => Some(&dialog360::Dialog360),
+        ChannelKind::Msg91 => Some(&msg91::Msg91),
     }
 }

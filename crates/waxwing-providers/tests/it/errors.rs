@@ -10,7 +10,7 @@ use waxwing_providers::http::HttpOutcome;
 use crate::support;
 
 /// What has to follow from a class of the examples.
-fn holds(class: &str, outcome: &SendOutcome) -> bool {
+pub fn holds(class: &str, outcome: &SendOutcome) -> bool {
     let throttled = |scope: ThrottleScope| {
         matches!(outcome, SendOutcome::Throttled { scope: found, error, .. }
             if *found == scope && error.class == ErrorClass::Throttled)

@@ -2,11 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod conformance;
+mod dialog360;
 mod errors;
 mod expectation;
 mod http;
 mod inbound;
 mod providers;
+mod msg91;
+mod mutation;
 mod robust;
 mod send;
 mod support;

@@ -162,6 +162,17 @@ pub(crate) fn interpret(outcome: &HttpOutcome) -> SendOutcome {
     }
 }
 
+/// What a refusal means whose error object, in Meta's form, another provider hands over. `None` without a code.
+pub(crate) fn refusal(
+    status: u16,
+    headers: &http::HeaderMap,
+    error: &RawValue,
+) -> Option<SendOutcome> {
+    let error: ErrorWire<'_> = wire::object(error)?;
+    wire::integer(error.code)?;
+    Some(refused(status, headers, &error))
+}
+
 fn accepted(answer: &Answer<'_>) -> SendOutcome {
     let message: AnswerMessage<'_> =
         wire::object_or_empty(wire::list(answer.messages).first().copied());
@@ -254,7 +265,8 @@ fn without_error_object(status: u16, headers: &http::HeaderMap) -> SendOutcome {
     }
 }
 
-fn unknown(reason: &str) -> SendOutcome {
+/// Nobody knows whether the message was accepted.
+pub(crate) fn unknown(reason: &str) -> SendOutcome {
     SendOutcome::Unknown(ProviderError::own(ErrorClass::Unknown, reason))
 }
 

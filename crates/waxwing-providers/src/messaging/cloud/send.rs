@@ -32,6 +32,14 @@ pub(crate) fn body(
     Ok(serde_json::to_vec(&message).expect("texts, numbers and JSON values always serialise"))
 }
 
+/// The kind of a content and what stands under its name, for providers that put it into bodies of their own.
+pub(crate) fn part_value(content: &Content) -> Result<(&'static str, Value), BuildError> {
+    let (kind, part) = part(content, None)?;
+    let value =
+        serde_json::to_value(&part).expect("texts, numbers and JSON values always serialise");
+    Ok((kind, value))
+}
+
 /// The JSON that marks a received message as read and, with `typing`, shows that an answer is being written.
 pub(crate) fn read_body(message: &ProviderMessageId, typing: bool) -> Vec<u8> {
     let mut body = serde_json::json!({

@@ -13,6 +13,7 @@ use waxwing_core::secret::Secret;
 
 use crate::http::{HttpOutcome, HttpRequest};
 use crate::messaging::adapter::{Account, BuildError, ChannelCheck, Endpoints, Outgoing};
+use crate::messaging::call;
 use crate::messaging::cloud::scrub::scrub;
 use crate::messaging::cloud::send;
 use crate::messaging::cloud::wire::{self, fields};
@@ -44,24 +45,13 @@ impl<'a> Caller<'a> {
     }
 
     fn url(&self, rest: &str) -> Result<String, BuildError> {
-        let is_path_part = |text: &str| {
-            !text.is_empty()
-                && text.len() <= 64
-                && text
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
-                && !text.bytes().all(|byte| byte == b'.')
-        };
-        if !is_path_part(self.phone_number_id) {
+        if !call::is_path_part(self.phone_number_id) {
             return Err(BuildError::Channel("phone number id"));
         }
-        if !is_path_part(self.api_version) {
+        if !call::is_path_part(self.api_version) {
             return Err(BuildError::Channel("API version"));
         }
-        let base = self.graph_url.trim_end_matches('/');
-        if !base.starts_with("https://") && !base.starts_with("http://") {
-            return Err(BuildError::Channel("Graph URL"));
-        }
+        let base = call::base_url(self.graph_url, "Graph URL")?;
         let (version, id) = (self.api_version, self.phone_number_id);
         Ok(format!("{base}/{version}/{id}{rest}"))
     }

@@ -108,6 +108,24 @@ impl Values<'_> {
     }
 }
 
+/// The outermost value of a body: an object or a list.
+pub(crate) fn top(text: &str) -> Result<&RawValue, Unreadable> {
+    if text.trim_ascii().is_empty() {
+        return Err(Unreadable::Empty);
+    }
+    let top: &RawValue = serde_json::from_str(text).map_err(|error| {
+        if error.is_eof() {
+            Unreadable::CutOff
+        } else {
+            Unreadable::NotJson
+        }
+    })?;
+    if !matches!(top.get().as_bytes().first(), Some(b'{' | b'[')) {
+        return Err(Unreadable::NotAnObject);
+    }
+    Ok(top)
+}
+
 /// One change that has a value.
 pub(super) struct Change<'a> {
     pub(super) account_id: Option<String>,
@@ -123,19 +141,7 @@ pub(super) struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     /// Splits a body. A request for another product of Meta has no changes for us.
     pub(super) fn read(text: &'a str) -> Result<Self, Unreadable> {
-        if text.trim_ascii().is_empty() {
-            return Err(Unreadable::Empty);
-        }
-        let top: &RawValue = serde_json::from_str(text).map_err(|error| {
-            if error.is_eof() {
-                Unreadable::CutOff
-            } else {
-                Unreadable::NotJson
-            }
-        })?;
-        if !matches!(top.get().as_bytes().first(), Some(b'{' | b'[')) {
-            return Err(Unreadable::NotAnObject);
-        }
+        let top = top(text)?;
         let mut changes = Vec::new();
         // Documented as an object, once shown as a list of one.
         for request in wire::list(Some(top)) {

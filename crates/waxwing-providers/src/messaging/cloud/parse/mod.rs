@@ -8,8 +8,11 @@ mod message;
 mod person;
 
 pub use envelope::Unreadable;
-pub(crate) use envelope::peek;
+pub(crate) use envelope::{peek, top};
+use serde_json::value::RawValue;
+use waxwing_core::content::Content;
 use waxwing_core::event::{BrokenItem, InboundItem, ItemBody, OtherItem, Parsed, Route};
+use waxwing_core::identity::ProviderMessageId;
 
 use crate::messaging::cloud::outcome;
 use crate::messaging::cloud::text;
@@ -28,18 +31,30 @@ pub(crate) fn parse(body: &[u8]) -> Result<Parsed, Unreadable> {
     Ok(items.parsed)
 }
 
+/// Reads one message of a person, in Meta's form; `contacts` may say more about who sent it.
+pub(crate) fn message_item(message: &RawValue, contacts: wire::Raw<'_>) -> Read {
+    message::message(message, &People::read(contacts), "messages")
+}
+
+/// What a message in Meta's form says, and the message that it is about.
+pub(crate) fn content_of(message: &RawValue) -> Option<(Content, Option<ProviderMessageId>)> {
+    let message: content::MessageWire<'_> = wire::object(message)?;
+    Some((message.content(), message.target()))
+}
+
 /// The items so far. Good and broken ones share the count.
 #[derive(Default)]
-struct Items {
-    parsed: Parsed,
+pub(crate) struct Items {
+    pub(crate) parsed: Parsed,
     next: u32,
 }
 
 /// What became of one item: nothing to tell, something good, or the reason why it is broken.
-type Read = Result<Option<ItemBody>, &'static str>;
+pub(crate) type Read = Result<Option<ItemBody>, &'static str>;
 
 impl Items {
-    fn push(&mut self, route: &Route, read: Read) {
+    /// One item more, or the reason why it is broken. Over [`ITEMS_MAX`] nothing more is kept.
+    pub(crate) fn push(&mut self, route: &Route, read: Read) {
         let index = self.next;
         let read = match index as usize {
             full if full > ITEMS_MAX => return,
@@ -66,7 +81,7 @@ impl Items {
         &mut self,
         route: &Route,
         list: Raw<'a>,
-        mut read: impl FnMut(&'a serde_json::value::RawValue) -> Read,
+        mut read: impl FnMut(&'a RawValue) -> Read,
     ) {
         for raw in wire::list(list) {
             self.push(route, read(raw));
