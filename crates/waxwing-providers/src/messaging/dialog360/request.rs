@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
-use waxwing_core::channel::credential;
+use waxwing_core::channel::{ChannelKind, credential};
 use waxwing_core::errors::{ErrorClass, ProviderError};
 use waxwing_core::identity::ProviderMessageId;
 use waxwing_core::secret::Secret;
@@ -20,10 +20,11 @@ const KEY: HeaderName = HeaderName::from_static("d360-api-key");
 /// The path under which our webhook addresses of this provider lie.
 const OUR_PATH: &str = "/webhook/dialog360/";
 
-/// The key, with which every call is made. Nothing is called for a number whose id is none: what comes back about it
-/// could not be told from other numbers.
+/// The key, with which every call is made. The id of the number may not be known yet, as no call needs it; but for one
+/// that is no id nothing is called, because what comes back about it could not be told from other numbers.
 fn key(account: &Account) -> Result<(HeaderName, HeaderValue), BuildError> {
-    if !call::is_path_part(&account.sender_id) {
+    let id = &account.sender_id;
+    if !call::is_path_part(id) && !ChannelKind::is_unknown_sender(id) {
         return Err(BuildError::Channel("phone number id"));
     }
     let value = call::credential_value(&account.credentials, credential::API_KEY, "API key")?;

@@ -1,7 +1,7 @@
 //! Every example of a call against the request that we build.
 
 use serde_json::{Value, json};
-use waxwing_core::channel::credential;
+use waxwing_core::channel::{ChannelKind, credential};
 use waxwing_core::content::Content;
 use waxwing_core::errors::SendOutcome;
 use waxwing_core::identity::{Bsuid, ProviderMessageId};
@@ -155,6 +155,12 @@ fn the_address_and_the_key_are_checked_before_the_call() {
         send(&nobody, &to, &hello, "").map(|_| ()),
         Err(BuildError::Channel("phone number id"))
     );
+    // The key alone is enough while nobody has told the id.
+    let untold = Account {
+        sender_id: ChannelKind::unknown_sender("settings"),
+        ..account()
+    };
+    assert!(send(&untold, &to, &hello, "").is_ok());
     let endpoints = Endpoints {
         dialog360_url: "waba-v2.360dialog.io".into(),
         ..Endpoints::default()
