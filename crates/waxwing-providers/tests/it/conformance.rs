@@ -45,7 +45,11 @@ fn only_who_has_the_secret_is_authentic() {
             assert!(!authentic(arrival, &wrong), "{name}");
             assert!(!authentic(arrival, &Credentials::new()), "{name}");
             let more = [genuine.body.as_slice(), b"&x=1"].concat();
-            assert!(!authentic(genuine.arrival(&more), credentials), "{name}");
+            assert_eq!(
+                authentic(genuine.arrival(&more), credentials),
+                !provider.signs_body,
+                "{name}"
+            );
             let bare = HeaderMap::new();
             let bare = Arrival {
                 headers: &bare,
@@ -86,7 +90,7 @@ fn a_first_look_names_the_places_of_all_items() {
                 named += usize::from(says_something);
             }
         }
-        assert!(named > 50, "{}", provider.adapter.name());
+        assert!(named > 25, "{}", provider.adapter.name());
     }
 }
 
@@ -308,6 +312,13 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
         "\"messages\":[",
         "\"error\":{",
         "\"senders\":[{",
+        "payload=",
+        "\"customerNumber\":\"447700900123\"",
+        "\"integratedNumber\":\"15005550006\"",
+        "\"direction\":\"1\"",
+        "\"requestId\":\"r\"",
+        "\"hasError\":true",
+        "\"developer_message\":\"x\"",
         "\\ud83d",
         "\\u0000",
     ]);
@@ -326,7 +337,13 @@ proptest! {
         form in any::<bool>(),
     ) {
         let mut headers = HeaderMap::new();
-        for name in ["x-twilio-signature", "x-hub-signature-256", "x-twilio-webhooks-signature-settings"] {
+        for name in [
+            "x-twilio-signature",
+            "x-hub-signature-256",
+            "x-twilio-webhooks-signature-settings",
+            "x-webhook-secret",
+            "authorization",
+        ] {
             headers.insert(name, signature.parse().unwrap());
         }
         if form {

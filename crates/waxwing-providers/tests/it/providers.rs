@@ -8,7 +8,7 @@ use waxwing_core::content::{Button, Content, Frame, Media, Row, Section};
 use waxwing_core::secret::Secret;
 use waxwing_providers::messaging::{Account, Arrival, Endpoints, Messaging, adapter};
 
-use crate::{support, twilio};
+use crate::{dialog360, msg91, support, twilio};
 
 /// A genuine webhook.
 pub struct Genuine {
@@ -40,6 +40,8 @@ pub struct Provider {
     pub genuine: Vec<Genuine>,
     /// Kinds of content that it refuses for good, beside those that only come in.
     pub not_carried: &'static [&'static str],
+    /// Whether its proof covers the body. Where it does not, only a secret is shown.
+    pub signs_body: bool,
     /// A name that a message template may have.
     pub template: &'static str,
 }
@@ -72,6 +74,7 @@ fn meta() -> Provider {
         endpoints: Endpoints::default(),
         genuine: genuine.collect(),
         not_carried: &[],
+        signs_body: true,
         template: "order_ready",
     }
 }
@@ -89,13 +92,64 @@ fn twilio() -> Provider {
         endpoints: twilio::endpoints(),
         genuine: genuine.collect(),
         not_carried: &["contacts", "reaction"],
+        signs_body: true,
         template: "HXaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    }
+}
+
+fn dialog360() -> Provider {
+    let mut headers = HeaderMap::new();
+    let bearer = format!("Bearer {}", dialog360::SECRET);
+    headers.insert("authorization", bearer.parse().unwrap());
+    let files = ["dialog360/inbound", "dialog360/legacy-inbound"];
+    let files = files.into_iter().flat_map(support::files);
+    let genuine = files.map(|(name, body)| Genuine {
+        name,
+        target: "/webhook/dialog360/ch_123".into(),
+        headers: headers.clone(),
+        body,
+    });
+    Provider {
+        adapter: adapter(ChannelKind::Dialog360).unwrap(),
+        account: dialog360::account(),
+        endpoints: Endpoints::default(),
+        genuine: genuine.collect(),
+        not_carried: &[],
+        signs_body: false,
+        template: "order_ready",
+    }
+}
+
+fn msg91() -> Provider {
+    const SECRET: &str = "waxwing-test-msg91-secret";
+    let mut account = msg91::account();
+    account
+        .credentials
+        .set(credential::WEBHOOK_SECRET, Secret::new(SECRET));
+    let mut headers = HeaderMap::new();
+    headers.insert("x-webhook-secret", SECRET.parse().unwrap());
+    let genuine = msg91::webhooks()
+        .into_iter()
+        .map(|(name, webhook)| Genuine {
+            name,
+            target: "/webhook/msg91/ch_1".into(),
+            headers: headers.clone(),
+            body: webhook["request"]["body"].as_str().unwrap().into(),
+        });
+    Provider {
+        adapter: adapter(ChannelKind::Msg91).unwrap(),
+        account,
+        endpoints: Endpoints::default(),
+        genuine: genuine.collect(),
+        not_carried: &["sticker", "reaction"],
+        signs_body: false,
+        template: "order_ready",
     }
 }
 
 /// One entry for each adapter.
 pub fn providers() -> Vec<Provider> {
-    vec![meta(), twilio()]
+    vec![meta(), twilio(), dialog360(), msg91()]
 }
 
 /// One content of every kind that can be sent on WhatsApp.

@@ -50,7 +50,11 @@ pub(super) fn build_send(
     message: Outgoing<'_>,
 ) -> Result<HttpRequest, BuildError> {
     let Recipient::Phone(to) = message.to else {
-        return Err(BuildError::NeedsPhone(NAME));
+        // A phone would not help what cannot be sent at all.
+        return Err(match send::part_value(message.content) {
+            Err(error @ BuildError::NotSendable(_)) => error,
+            _ => BuildError::NeedsPhone(NAME),
+        });
     };
     if message.callback.chars().count() > limits::CALLBACK_DATA {
         return Err(BuildError::CallbackData);
