@@ -232,4 +232,30 @@ impl Emulator {
     pub fn add_media(&self, id: &str, mime: &str, bytes: impl Into<bytes::Bytes>) -> bool {
         lock(&self.hub.media).put(id, mime, bytes.into())
     }
+
+    /// Creates a content resource of a Twilio account (twilio.md section 7) from a request of the Content API; gives its
+    /// sid. Approval is a matter of [`Emulator::set_content_status`].
+    ///
+    /// # Errors
+    /// When the account is not known or the API would refuse the request.
+    pub fn add_content(&self, account_sid: &str, request: &Value) -> Result<String, String> {
+        let account = self
+            .hub
+            .twilio
+            .get(account_sid)
+            .ok_or("the account is not known")?;
+        let content = self
+            .hub
+            .create_content(&account, request)
+            .map_err(|error| format!("refused with code {}", error.code))?;
+        Ok(content.sid)
+    }
+
+    /// Sets the approval of a content resource (`approved`, `rejected`, `paused`, `disabled`, …); false when it is not known.
+    pub fn set_content_status(&self, account_sid: &str, sid: &str, status: &str) -> bool {
+        self.hub
+            .twilio
+            .get(account_sid)
+            .is_some_and(|account| self.hub.set_content_status(&account, sid, status))
+    }
 }

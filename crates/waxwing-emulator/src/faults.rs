@@ -195,6 +195,20 @@ pub enum Fault {
         /// The sentence in it.
         text: String,
     },
+    /// Send: accepted, and answered with the provider's error of this code all the same; MSG91, whose errors have no codes,
+    /// answers as usual.
+    ErrorAccepted {
+        /// The provider's code.
+        code: i64,
+        /// HTTP status in place of the documented one.
+        #[serde(default)]
+        status: Option<u16>,
+    },
+    /// Send, Twilio: a `queued` callback arrives late, behind those of later stages.
+    LateQueued {
+        /// Milliseconds after acceptance.
+        after_ms: u64,
+    },
     /// Send: an error object with HTTP 200.
     ErrorWith200 {
         /// The provider's code.
@@ -297,6 +311,7 @@ impl Fault {
             self,
             Self::LoseAnswer
                 | Self::NeverAnswer
+                | Self::ErrorAccepted { .. }
                 | Self::Html502 { .. }
                 | Self::Empty { .. }
                 | Self::TruncatedJson

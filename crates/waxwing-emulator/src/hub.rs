@@ -26,6 +26,8 @@ pub(crate) struct Hub {
     pub(crate) meta: crate::meta::Accounts,
     /// MSG91's counts of calls.
     pub(crate) msg91: crate::msg91::Keys,
+    /// Twilio's accounts.
+    pub(crate) twilio: crate::twilio::Accounts,
     numbers: RwLock<HashMap<String, Arc<Number>>>,
     faults: RwLock<Arc<Faults>>,
 }
@@ -42,6 +44,7 @@ impl Hub {
             media: Mutex::new(MediaStore::new(config.media_bytes)),
             meta: crate::meta::Accounts::default(),
             msg91: crate::msg91::Keys::default(),
+            twilio: crate::twilio::Accounts::default(),
             numbers: RwLock::default(),
             faults: RwLock::new(Arc::new(Faults::new(config.faults.clone(), config.seed))),
             config,

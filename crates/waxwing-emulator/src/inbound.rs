@@ -164,6 +164,7 @@ impl Hub {
             at: now / 1000,
             inbound: &inbound,
         };
+        number.wire().said(self, &said);
         self.post_message(number, &said, fault.as_ref());
         id
     }

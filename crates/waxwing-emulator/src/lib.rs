@@ -43,6 +43,7 @@ mod shown;
 mod state;
 mod status;
 mod timer;
+mod twilio;
 mod webhook;
 
 pub use config::{
@@ -58,3 +59,4 @@ pub use phone::{Phone, PhoneError};
 pub use provider::{Provider, Registration};
 pub use shown::{ShownButton, ShownMedia, ShownMessage, ShownRow, ShownSection, Tick};
 pub use state::Reach;
+pub use twilio::{SharedKey, TwilioNumber};

@@ -74,7 +74,8 @@ impl MediaStore {
         true
     }
 
-    fn remove(&mut self, id: &str) -> bool {
+    /// Forgets a file; false when there is none.
+    pub(crate) fn remove(&mut self, id: &str) -> bool {
         let Some(file) = self.files.remove(id) else {
             return false;
         };

@@ -58,6 +58,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) voice: bool,
     /// No stage follows `sent`.
     pub(crate) sent_only: bool,
+    /// `queued` is told before `sent`.
+    pub(crate) queued_first: bool,
     /// How long the provider keeps it back.
     pub(crate) later: Duration,
 }
@@ -140,6 +142,7 @@ impl Hub {
             },
             voice: draft.voice,
             sent_only: draft.sent_only,
+            queued_first: draft.queued_first,
             fail,
             first_status: matches!(fault, Some(Fault::StatusFirst)).then(Notify::new),
         })

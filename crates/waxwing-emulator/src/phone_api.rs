@@ -243,7 +243,9 @@ impl Act {
     fn file(&self, phone: &Phone) -> Result<String, &'static str> {
         let mime = self.mime.as_deref().unwrap_or("");
         let bytes = STANDARD.decode(self.data.as_deref().unwrap_or(""));
-        let (Some((family, _)), Ok(bytes)) = (mime.split_once('/'), bytes) else {
+        let plain = mime.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+        let family = mime.split_once('/').filter(|_| plain && mime.len() <= 100);
+        let (Some((family, _)), Ok(bytes)) = (family, bytes) else {
             return Err("a file needs mime and data in base64");
         };
         let kind = match family {

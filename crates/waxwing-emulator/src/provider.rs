@@ -32,6 +32,7 @@ use crate::msg91::Msg91Line;
 use crate::msg91::config::Msg91Config;
 use crate::state::Number;
 use crate::status::{Item, OutMessage, Stage};
+use crate::twilio::{TwilioLine, TwilioNumber};
 
 /// Whose protocol a number speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -78,6 +79,8 @@ pub enum Registration {
     Dialog360(Dialog360Config),
     /// A number at MSG91.
     Msg91(Msg91Config),
+    /// A WhatsApp sender of Twilio's.
+    Twilio(TwilioNumber),
 }
 
 impl From<Dialog360Config> for Registration {
@@ -89,6 +92,12 @@ impl From<Dialog360Config> for Registration {
 impl From<Msg91Config> for Registration {
     fn from(config: Msg91Config) -> Self {
         Self::Msg91(config)
+    }
+}
+
+impl From<TwilioNumber> for Registration {
+    fn from(config: TwilioNumber) -> Self {
+        Self::Twilio(config)
     }
 }
 
@@ -104,6 +113,7 @@ pub(crate) enum Line {
     Meta(Box<MetaLine>),
     Dialog360(Box<Dialog360Line>),
     Msg91(Box<Msg91Line>),
+    Twilio(Box<TwilioLine>),
 }
 
 impl Line {
@@ -112,6 +122,7 @@ impl Line {
             Self::Meta(line) => &**line,
             Self::Dialog360(line) => &**line,
             Self::Msg91(line) => &**line,
+            Self::Twilio(line) => &**line,
         }
     }
 }
@@ -205,7 +216,6 @@ pub(crate) enum Verdict {
     /// It is tried again after a while.
     Again(Duration),
     /// Another webhook is posted in its place, as a fallback.
-    #[expect(dead_code, reason = "for providers that have fallback addresses")]
     Instead(Box<Parcel>),
     /// It is given up.
     Over,
@@ -246,6 +256,9 @@ pub(crate) trait Wire: fmt::Debug + Send + Sync {
     /// A fresh id for a message of a kind, from or to a user.
     fn message_id(&self, hub: &Hub, user: &str, way: Way, kind: &str) -> String;
 
+    /// A message of a user was made, before it is posted.
+    fn said(&self, _hub: &Hub, _said: &Said<'_>) {}
+
     /// A fresh id for a file that a user sends.
     fn media_id(&self, hub: &Hub) -> String {
         crate::ids::object_id(&hub.rng)
@@ -269,8 +282,10 @@ pub(crate) trait Wire: fmt::Debug + Send + Sync {
         None
     }
 
-    /// A message reached a stage, told or not.
-    fn reached(&self, _message: &OutMessage, _stage: Stage, _now_ms: u64) {}
+    /// A message reaches a stage, told or not; false when it does not, because it was taken back.
+    fn reached(&self, _message: &OutMessage, _stage: Stage, _now_ms: u64) -> bool {
+        true
+    }
 
     /// The webhook of some statuses, at most [`Wire::batch`]; `None` when nobody wants to know.
     fn statuses(&self, hub: &Hub, number: &Number, items: &[Item]) -> Option<Parcel>;
@@ -319,6 +334,10 @@ impl Hub {
             Registration::Msg91(config) => (
                 config.integrated_number.clone(),
                 Line::Msg91(Box::new(Msg91Line::new(self, config))),
+            ),
+            Registration::Twilio(config) => (
+                config.id(),
+                Line::Twilio(Box::new(self.twilio.line(config))),
             ),
         };
         self.insert(Number::new(&id, line))

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
+use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -188,16 +189,17 @@ pub(crate) fn param(query: &str, name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
+fn text<'a>(head: &'a Parts, name: &str) -> &'a str {
+    head.headers
+        .get(name)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("")
+}
+
 async fn dispatch(hub: &Arc<Hub>, request: Request<Incoming>) -> Result<Answer, Abort> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     let query = head.uri.query().unwrap_or("");
-    let header = |name: &str| {
-        head.headers
-            .get(name)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or("")
-    };
     if path == "/" || path == "/phone" || path.starts_with("/phone/") {
         let limit = if path == "/phone/api/media" {
             MAX_PHONE_MEDIA
@@ -210,8 +212,8 @@ async fn dispatch(hub: &Arc<Hub>, request: Request<Incoming>) -> Result<Answer, 
         };
         let trusted = crate::phone_api::trusted(
             &head.method,
-            header("sec-fetch-site"),
-            header("content-type"),
+            text(&head, "sec-fetch-site"),
+            text(&head, "content-type"),
         );
         return Ok(crate::phone_api::serve(hub, &head.method, path, query, trusted, &body).await);
     }
@@ -219,6 +221,27 @@ async fn dispatch(hub: &Arc<Hub>, request: Request<Incoming>) -> Result<Answer, 
     if for_dialog360 || crate::msg91::serve::claims(path) {
         return resold(hub, &head, body, for_dialog360).await;
     }
+    if crate::twilio::serve::claims(path) {
+        let body = match read(body, MAX_JSON).await {
+            Ok(body) => body,
+            Err(answer) => return Ok(answer),
+        };
+        let request = crate::twilio::serve::Request {
+            method: &head.method,
+            path,
+            query,
+            authorization: text(&head, "authorization"),
+            body: &body,
+        };
+        return crate::twilio::serve::serve(hub, &request).await;
+    }
+    graph_call(hub, &head, body).await
+}
+
+/// Everything else is Meta's.
+async fn graph_call(hub: &Arc<Hub>, head: &Parts, body: Incoming) -> Result<Answer, Abort> {
+    let path = head.uri.path();
+    let query = head.uri.query().unwrap_or("");
     let mut segments = path.split('/').skip(1).filter(|s| !s.is_empty());
     let first = segments.next().unwrap_or("");
     let versioned = first.starts_with('v') && first[1..].starts_with(|c: char| c.is_ascii_digit());
@@ -228,7 +251,7 @@ async fn dispatch(hub: &Arc<Hub>, request: Request<Incoming>) -> Result<Answer, 
         ("v25.0", first)
     };
     let edge = segments.next().unwrap_or("");
-    let content_type = header("content-type");
+    let content_type = text(head, "content-type");
     let limit = if edge == "media" {
         MAX_UPLOAD
     } else {
@@ -280,18 +303,13 @@ async fn dispatch(hub: &Arc<Hub>, request: Request<Incoming>) -> Result<Answer, 
 /// A call to 360dialog or MSG91.
 async fn resold(
     hub: &Arc<Hub>,
-    head: &http::request::Parts,
+    head: &Parts,
     body: Incoming,
     for_dialog360: bool,
 ) -> Result<Answer, Abort> {
     let path = head.uri.path();
     let query = head.uri.query().unwrap_or("");
-    let header = |name: &str| {
-        head.headers
-            .get(name)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or("")
-    };
+    let header = |name| text(head, name);
     let upload = for_dialog360 && path == "/media";
     let body = match read(body, if upload { MAX_UPLOAD } else { MAX_JSON }).await {
         Ok(body) => body,

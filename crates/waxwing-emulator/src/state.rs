@@ -14,6 +14,7 @@ use crate::msg91::Msg91Line;
 use crate::provider::{Line, Parcel, Provider, Wire};
 use crate::shown::{ShownMessage, Tick};
 use crate::status::Batch;
+use crate::twilio::TwilioLine;
 
 /// Locks without caring for poison: the data stays consistent between statements, and a panic is reported elsewhere.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -83,7 +84,7 @@ impl Number {
         match &self.line {
             Line::Meta(line) => Some(line),
             Line::Dialog360(line) => Some(&line.meta),
-            Line::Msg91(_) => None,
+            Line::Msg91(_) | Line::Twilio(_) => None,
         }
     }
 
@@ -107,6 +108,14 @@ impl Number {
     pub(crate) const fn msg91(&self) -> Option<&Msg91Line> {
         match &self.line {
             Line::Msg91(line) => Some(line),
+            _ => None,
+        }
+    }
+
+    /// The line of a number of Twilio's.
+    pub(crate) const fn twilio(&self) -> Option<&TwilioLine> {
+        match &self.line {
+            Line::Twilio(line) => Some(line),
             _ => None,
         }
     }

@@ -15,31 +15,39 @@ use crate::webhook::About;
 /// One step of the ladder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// Told only by providers that first accept and then queue.
+    Queued,
     Sent,
     Delivered,
     Read,
     Played,
     Failed(i64),
+    /// Taken back before it was sent.
+    Canceled,
 }
 
 impl Stage {
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Queued => "queued",
             Self::Sent => "sent",
             Self::Delivered => "delivered",
             Self::Read => "read",
             Self::Played => "played",
             Self::Failed(_) => "failed",
+            Self::Canceled => "canceled",
         }
     }
 
     const fn tick(self) -> (Tick, Option<i64>) {
         match self {
+            Self::Queued => (Tick::Accepted, None),
             Self::Sent => (Tick::Sent, None),
             Self::Delivered => (Tick::Delivered, None),
             Self::Read => (Tick::Read, None),
             Self::Played => (Tick::Played, None),
             Self::Failed(code) => (Tick::Failed, Some(code)),
+            Self::Canceled => (Tick::Failed, None),
         }
     }
 }
@@ -56,7 +64,6 @@ pub(crate) struct OutMessage {
     pub(crate) user: Option<Arc<UserState>>,
     pub(crate) callback_data: Option<Box<str>>,
     /// Address of this message's statuses, with providers that have one for each message.
-    #[expect(dead_code, reason = "for providers with an address for each message")]
     pub(crate) status_url: Option<Box<str>>,
     pub(crate) category: &'static str,
     /// `regular` or `free_customer_service`.
@@ -64,6 +71,8 @@ pub(crate) struct OutMessage {
     pub(crate) voice: bool,
     /// No stage follows `sent`.
     pub(crate) sent_only: bool,
+    /// `queued` is told before `sent`.
+    pub(crate) queued_first: bool,
     pub(crate) fail: Option<i64>,
     /// Set when the HTTP answer waits for the first status.
     pub(crate) first_status: Option<Notify>,
@@ -110,7 +119,11 @@ impl Hub {
             self.ledger.overflow();
             return;
         }
-        let stage = message.fail.map_or(Stage::Sent, Stage::Failed);
+        let stage = if message.queued_first {
+            Stage::Queued
+        } else {
+            message.fail.map_or(Stage::Sent, Stage::Failed)
+        };
         let delay = delay + sent.draw(self.rng.share());
         self.timer.after(
             delay,
@@ -140,7 +153,9 @@ impl Hub {
             Some(Fault::Fail { code }) => Stage::Failed(code),
             _ => stage,
         };
-        number.wire().reached(&message, reached, self.now_ms());
+        if !number.wire().reached(&message, reached, self.now_ms()) {
+            return;
+        }
         match fault {
             Some(Fault::Drop) => {}
             Some(Fault::Delay { ms }) => {
@@ -171,6 +186,10 @@ impl Hub {
         }
         let timing = &self.config.timing;
         let (next, delay) = match stage {
+            Stage::Queued => (
+                message.fail.map_or(Stage::Sent, Stage::Failed),
+                timing.sent.unwrap_or(timing.delivered),
+            ),
             Stage::Sent if !message.sent_only => (Stage::Delivered, timing.delivered),
             Stage::Delivered if timing.read.is_some() => {
                 (Stage::Read, timing.read.unwrap_or(timing.delivered))

@@ -335,6 +335,7 @@ async fn accept(
         voice: matches!(&content, Content::Media("audio", media) if media.voice == Some(true)),
         // Reactions produce `sent` only (meta.md section 6).
         sent_only: matches!(content, Content::Reaction(_)),
+        queued_first: false,
         later: Duration::ZERO,
     };
     let message = hub.out_message(number, &draft, fault.as_ref());
@@ -355,7 +356,10 @@ async fn accept(
         &content,
         fault.as_ref(),
     );
-    let plain = |body| Answer::json(hub, version, 200, body);
+    let plain = |body| match &fault {
+        Some(Fault::ErrorAccepted { code, status }) => error(*code, *status),
+        _ => Answer::json(hub, version, 200, body),
+    };
     hub.answer(&message, fault.as_ref(), bytes, plain).await
 }
 

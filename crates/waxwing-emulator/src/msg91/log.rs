@@ -116,7 +116,8 @@ impl Log {
             Stage::Delivered => entry.delivered_at = Some(at),
             Stage::Read => entry.read_at = Some(at),
             Stage::Failed(code) => entry.reason = Some(super::reason(code)),
-            Stage::Played => return,
+            // Not among MSG91's words.
+            Stage::Queued | Stage::Played | Stage::Canceled => return,
         }
         entry.status = Some(stage.name());
     }

@@ -198,8 +198,9 @@ impl Wire for Msg91Line {
         Some(self.parcel(hooks::inbound(&self.config, &event), form))
     }
 
-    fn reached(&self, message: &OutMessage, stage: Stage, now_ms: u64) {
+    fn reached(&self, message: &OutMessage, stage: Stage, now_ms: u64) -> bool {
         lock(&self.log).reached(&message.wamid, stage, now_ms / 1000);
+        true
     }
 
     fn statuses(&self, _hub: &Hub, _number: &Number, items: &[Item]) -> Option<Parcel> {

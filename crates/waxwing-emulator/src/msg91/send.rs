@@ -160,6 +160,7 @@ impl Taking<'_> {
                     free_form: false,
                     voice: false,
                     sent_only: false,
+                    queued_first: false,
                     later: Duration::ZERO,
                 };
                 let message = self.hub.out_message(self.number, &draft, Some(&doomed));
@@ -194,6 +195,7 @@ impl Taking<'_> {
             free_form: !matches!(content, Content::Template(_)),
             voice: false,
             sent_only: false,
+            queued_first: false,
             later: Duration::ZERO,
         };
         let message = self.hub.out_message(self.number, &draft, fault);

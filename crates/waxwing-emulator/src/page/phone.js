@@ -215,7 +215,8 @@
     const select = $("number");
     if (select.options.length !== state.numbers.length) {
       select.replaceChildren(...state.numbers.map((n) => {
-        const option = element("option", "", `${n.name} (+${n.display})`);
+        const via = n.provider === "meta" ? "" : `, ${n.provider}`;
+        const option = element("option", "", `${n.name} (+${n.display}${via})`);
         option.value = n.id;
         return option;
       }));

@@ -17,6 +17,7 @@ mod msg91;
 mod phone;
 mod receiver;
 mod send;
+mod twilio;
 mod webhooks;
 
 use std::time::Duration;

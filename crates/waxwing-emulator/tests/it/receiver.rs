@@ -19,6 +19,8 @@ use crate::DEADLINE;
 
 #[derive(Clone)]
 pub struct Hook {
+    /// Path and query.
+    pub target: String,
     pub headers: HeaderMap,
     pub body: Bytes,
     pub status: u16,
@@ -27,6 +29,11 @@ pub struct Hook {
 impl Hook {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Fields of a form.
+    pub fn form(&self) -> std::collections::BTreeMap<String, String> {
+        form_urlencoded::parse(&self.body).into_owned().collect()
     }
 
     /// The value of the first change.
@@ -80,6 +87,7 @@ async fn handle(
     }
     let status = inner.script.lock().unwrap().pop_front().unwrap_or(200);
     inner.hooks.lock().unwrap().push(Hook {
+        target: head.uri.to_string(),
         headers: head.headers,
         body,
         status,
