@@ -23,6 +23,8 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 const OUTBOX_DAYS: u32 = 7;
 /// Parked statuses are kept this long: a status may be days late.
 const PARKED_DAYS: u32 = 7;
+/// What messages cost is kept for comparisons over two years.
+const COST_DAYS: u32 = 750;
 /// Messages carry idempotency keys, which have to outlive a caller's retries.
 const MESSAGES_DAYS_MIN: u32 = 90;
 /// Within this time a parked status and its message may have missed each other.
@@ -263,6 +265,7 @@ impl UpkeepOptions {
             Aging::OutboxEvents => DAY * OUTBOX_DAYS,
             Aging::ParkedStatuses => DAY * PARKED_DAYS,
             Aging::InboundMarks => REPLAY_HORIZON + DAY,
+            Aging::MessageCosts => DAY * COST_DAYS,
             // The column is the time until which they are good.
             Aging::ProviderAssets => Duration::ZERO,
             Aging::Messages | Aging::DeadLetters => {

@@ -15,6 +15,7 @@ pub mod ids;
 pub mod limits;
 pub mod outbox;
 pub mod phone;
+pub mod rates;
 pub mod secret;
 pub mod settings;
 pub mod status;

@@ -22,6 +22,7 @@ use waxwing_app::send::Send;
 use waxwing_app::upkeep::UpkeepOptions;
 use waxwing_app::{Base, converse, deliver, upkeep};
 use waxwing_core::ids::NodeId;
+use waxwing_core::rates::RateCard;
 use waxwing_providers::http::{HttpClient, HttpLimits};
 use waxwing_providers::messaging::Endpoints;
 use waxwing_store::domain::unknown;
@@ -130,6 +131,7 @@ impl Server {
             delivery,
             client: HttpClient::new(HttpLimits::default()),
             endpoints: Arc::new(settings.endpoints()),
+            rates: Arc::new(rate_card(settings)?),
             node,
             unclean,
             stop: stopped.clone(),
@@ -323,6 +325,7 @@ struct Wiring<'a> {
     delivery: DeliverySignal,
     client: HttpClient,
     endpoints: Arc<Endpoints>,
+    rates: Arc<RateCard>,
     node: NodeId,
     unclean: bool,
     stop: watch::Receiver<bool>,
@@ -344,6 +347,7 @@ impl Wiring<'_> {
                 delivery: self.delivery.clone(),
                 node: self.node,
                 unclean: self.unclean,
+                rates: Arc::clone(&self.rates),
                 probe: probe(),
                 stop: self.stop.clone(),
             });
@@ -416,6 +420,21 @@ impl Wiring<'_> {
             },
         }
     }
+}
+
+/// What messages cost; without a card only free messages have a price.
+fn rate_card(settings: &Settings) -> Result<RateCard, Failure> {
+    let Some(file) = &settings.rate_card else {
+        return Ok(RateCard::default());
+    };
+    let named = |what: String| {
+        Failure::setting(format!(
+            "RATE_CARD ({}) cannot be used: {what}",
+            file.display()
+        ))
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| named(error.to_string()))?;
+    RateCard::parse(&text).map_err(|error| named(error.to_string()))
 }
 
 /// This program itself reads what another process of it may have died of.

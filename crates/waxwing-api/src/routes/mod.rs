@@ -3,6 +3,7 @@
 //! A module of this directory gives its routes as an [`OpenApiRouter`]; nothing is routed without being described.
 //! Those of a tenant are written relative to the tenant and are mounted three times (see [`crate::openapi`]).
 
+pub mod analytics;
 pub mod channels;
 pub mod contacts;
 pub mod conversations;
@@ -33,6 +34,7 @@ type Module = fn() -> OpenApiRouter<ApiState>;
 /// Routes of a tenant, relative to `/api/tenants/{tenant}`.
 const TENANT: &[Module] = &[
     settings::routes,
+    analytics::routes,
     channels::routes,
     templates::routes,
     flows::routes,

@@ -1,9 +1,12 @@
 //! The transaction of a batch.
 
+use std::sync::Arc;
+
 use waxwing_core::content::Content;
 use waxwing_core::delivery::{Purpose, asynchronous_failure};
 use waxwing_core::ids::{DeadLetterId, MessageId, OutboxEventId, TenantId};
 use waxwing_core::outbox::DomainEvent;
+use waxwing_core::rates::RateCard;
 use waxwing_core::status::MessageStatus;
 use waxwing_core::step::{Cause, Context, Effect, step};
 use waxwing_core::time::Timestamp;
@@ -46,6 +49,7 @@ pub(super) struct Tools {
     pub(super) base: Base,
     pub(super) configs: ConfigCache,
     pub(super) heard: Heard,
+    pub(super) rates: Arc<RateCard>,
 }
 
 /// Commits the effects of a batch.
@@ -291,7 +295,7 @@ impl Writer<'_> {
         let base = &self.tools.base;
         let incoming: Vec<Incoming> = updates
             .iter()
-            .filter_map(|status| incoming_status(base, status))
+            .filter_map(|status| incoming_status(base, &self.tools.rates, status))
             .collect();
         self.outcome.stored_only += (updates.len() - incoming.len()) as u64;
         if incoming.is_empty() {
@@ -380,11 +384,13 @@ impl Writer<'_> {
     }
 }
 
-fn incoming_status(base: &Base, status: &Status<'_>) -> Option<Incoming> {
+fn incoming_status(base: &Base, rates: &RateCard, status: &Status<'_>) -> Option<Incoming> {
     let update = status.update;
     let tenant_id = status.channel.tenant_id;
     let received = status.event.received_at;
     let data = update.callback_data.as_deref();
+    let at = update.at.unwrap_or(received).min(received);
+    let pricing = update.pricing.as_ref();
     Some(Incoming {
         tenant_id,
         channel_id: status.channel.channel_id,
@@ -392,8 +398,9 @@ fn incoming_status(base: &Base, status: &Status<'_>) -> Option<Incoming> {
         attempt_id: data.and_then(|data| callback::decode(&base.keyring, tenant_id, data)),
         update: Update {
             status: update.status?,
-            at: update.at.unwrap_or(received).min(received).micros(),
+            at: at.micros(),
             error: update.error.clone(),
+            charge: pricing.and_then(|pricing| rates.charge(pricing, &update.recipient, at)),
             pricing: update.pricing.clone(),
         },
         parked_id: base.ids.next(),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use waxwing_core::ids::NodeId;
+use waxwing_core::rates::RateCard;
 use waxwing_core::time::Timestamp;
 use waxwing_store::domain::inbox::{self, Finished, PARTITIONS, PendingEvent};
 use waxwing_store::domain::nodes::{self, Lease};
@@ -59,6 +60,8 @@ pub struct ConverseOptions {
     pub node: NodeId,
     /// The process before this one ended without a word: what it was handling may have ended it.
     pub unclean: bool,
+    /// What messages cost.
+    pub rates: Arc<RateCard>,
     /// Reads suspicious requests at the expense of a child process.
     pub probe: Probe,
     /// Turns true when the process has to end.
@@ -76,6 +79,7 @@ pub async fn run(options: ConverseOptions) {
             base: options.base.clone(),
             configs: configs.clone(),
             heard: Heard::default(),
+            rates: Arc::clone(&options.rates),
         });
         let worker = Worker {
             partition,

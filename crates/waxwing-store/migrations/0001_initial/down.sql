@@ -6,6 +6,7 @@ DROP TABLE outbox_events;
 DROP TABLE inbound_marks;
 DROP TABLE webhook_events;
 DROP TABLE parked_statuses;
+DROP TABLE message_costs;
 DROP TABLE attempts;
 DROP TABLE messages;
 DROP TABLE conversations;

@@ -233,6 +233,23 @@ CREATE TABLE attempts (
 ) {strict};
 CREATE INDEX attempts_message ON attempts (tenant_id, message_id, id);
 
+-- What delivered messages cost, once for each.
+CREATE TABLE message_costs (
+  tenant_id {uuid} NOT NULL,
+  message_id {uuid} NOT NULL,
+  channel_id {uuid} NOT NULL,
+  -- Days since 1970, UTC.
+  day {int} NOT NULL,
+  category {text} NOT NULL,
+  -- NULL: free, or no price is known.
+  currency {text},
+  -- Millionths; NULL: no price is known.
+  micros {int},
+  PRIMARY KEY (tenant_id, message_id)
+) {strict};
+CREATE INDEX message_costs_day ON message_costs (tenant_id, day, category);
+CREATE INDEX message_costs_age ON message_costs (day);
+
 -- Statuses whose message is not known yet.
 CREATE TABLE parked_statuses (
   tenant_id {uuid} NOT NULL,

@@ -4,6 +4,7 @@ pub mod assets;
 pub mod channels;
 pub mod contacts;
 pub mod conversations;
+pub mod costs;
 pub mod crypto;
 pub mod dead_letters;
 pub mod flows;
@@ -58,6 +59,11 @@ pub const MODULES: &[Module] = &[
         name: "conversations",
         statements: conversations::STATEMENTS,
         inserts: conversations::INSERTS,
+    },
+    Module {
+        name: "costs",
+        statements: costs::STATEMENTS,
+        inserts: &[],
     },
     Module {
         name: "dead_letters",

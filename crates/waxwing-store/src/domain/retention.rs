@@ -15,6 +15,9 @@ statements! {
         (SELECT tenant_id, channel_id, kind, item_hash FROM inbound_marks WHERE seen_at < $1 LIMIT $2)";
     MESSAGES [tenant] = "DELETE FROM messages WHERE (tenant_id, id) IN \
         (SELECT tenant_id, id FROM messages WHERE created_at < $1 AND status NOT IN ('queued', 'sending') LIMIT $2)";
+    /// Days, not times.
+    MESSAGE_COSTS [tenant] = "DELETE FROM message_costs WHERE (tenant_id, message_id) IN \
+        (SELECT tenant_id, message_id FROM message_costs WHERE day < $1 / 86400000000 LIMIT $2)";
     PROVIDER_ASSETS [tenant] = "DELETE FROM provider_assets WHERE (tenant_id, channel_id, key_hash) IN \
         (SELECT tenant_id, channel_id, key_hash FROM provider_assets WHERE expires_at < $1 LIMIT $2)";
     DEAD_LETTERS [tenant] = "DELETE FROM dead_letters WHERE (tenant_id, id) IN \
@@ -36,13 +39,15 @@ pub enum Aging {
     Messages,
     /// Dead letters that were dealt with.
     DeadLetters,
+    /// What messages cost.
+    MessageCosts,
     /// Things at a provider that are no longer good.
     ProviderAssets,
 }
 
 impl Aging {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::WebhookEvents,
         Self::OutboxEvents,
         Self::ParkedStatuses,
@@ -50,6 +55,7 @@ impl Aging {
         Self::Messages,
         Self::DeadLetters,
         Self::ProviderAssets,
+        Self::MessageCosts,
     ];
 
     /// The table.
@@ -63,6 +69,7 @@ impl Aging {
             Self::Messages => "messages",
             Self::DeadLetters => "dead_letters",
             Self::ProviderAssets => "provider_assets",
+            Self::MessageCosts => "message_costs",
         }
     }
 
@@ -75,6 +82,7 @@ impl Aging {
             Self::Messages => &MESSAGES,
             Self::DeadLetters => &DEAD_LETTERS,
             Self::ProviderAssets => &PROVIDER_ASSETS,
+            Self::MessageCosts => &MESSAGE_COSTS,
         }
     }
 }

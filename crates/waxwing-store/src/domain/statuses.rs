@@ -5,9 +5,11 @@ use waxwing_core::errors::ProviderError;
 use waxwing_core::event::Pricing;
 use waxwing_core::identity::ProviderMessageId;
 use waxwing_core::ids::{AttemptId, ChannelId, ConversationId, MessageId, TenantId};
+use waxwing_core::rates::Charge;
 use waxwing_core::status::{DeliveryStatus, MessageStatus};
 use waxwing_core::time::Timestamp;
 
+use super::costs::{self, Charged};
 use super::crypto::{Keyring, Place};
 use super::messages::{self, Standing, provider_id_hash, seal_provider_id};
 use crate::{StoreError, Tx, Value, params, statements};
@@ -47,8 +49,33 @@ pub struct Update {
     pub at: i64,
     /// Why it failed.
     pub error: Option<ProviderError>,
-    /// What it costs.
+    /// How the provider classes its price.
     pub pricing: Option<Pricing>,
+    /// What it costs, by the rate card.
+    #[serde(default)]
+    pub charge: Option<Charge>,
+}
+
+impl Update {
+    /// Providers charge what was delivered (protocols/meta.md 6: counted once, on delivered; `read` implies it).
+    fn charged(
+        &self,
+        tenant_id: TenantId,
+        channel_id: ChannelId,
+        message_id: MessageId,
+    ) -> Option<Charged> {
+        let delivered = matches!(
+            self.status,
+            DeliveryStatus::Delivered | DeliveryStatus::Read | DeliveryStatus::Played
+        );
+        let charge = self.charge.clone().filter(|_| delivered)?;
+        Some(Charged {
+            tenant_id,
+            message_id,
+            channel_id,
+            charge,
+        })
+    }
 }
 
 /// A status webhook for one message.
@@ -109,6 +136,7 @@ pub fn apply(
 
     let mut applied = Vec::with_capacity(statuses.len());
     let mut sets = Vec::new();
+    let mut charged = Vec::new();
     for ((status, id), hash) in statuses.iter().zip(targets).zip(hashes) {
         let standing = id.and_then(|id| standings.get_mut(&(status.tenant_id, id)));
         let Some(standing) = standing else {
@@ -124,6 +152,11 @@ pub fn apply(
             applied.push(Applied::Unmoved);
             continue;
         }
+        charged.extend(
+            status
+                .update
+                .charged(status.tenant_id, status.channel_id, standing.id),
+        );
         let sealed = seal_provider_id(keyring, status.tenant_id, standing.id, &status.provider_id);
         sets.push(apply_values(
             status.tenant_id,
@@ -135,6 +168,7 @@ pub fn apply(
         applied.push(climb(standing, status.update.status.message_status()));
     }
     tx.execute_many(&APPLY, &sets)?;
+    costs::add_many(tx, &charged)?;
     Ok(applied)
 }
 
@@ -277,6 +311,7 @@ pub fn unpark(
     let mut applied = Vec::new();
     let mut updates = Vec::new();
     let mut gone = Vec::new();
+    let mut charged = Vec::new();
     for (message, rows) in identified
         .iter()
         .zip(tx.query_many::<(uuid::Uuid, Vec<u8>)>(&PARKED_FOR, &sets)?)
@@ -294,12 +329,18 @@ pub fn unpark(
                 now,
             )?);
             gone.push(params![message.tenant_id, id]);
+            charged.extend(update.charged(
+                message.tenant_id,
+                message.channel_id,
+                message.message_id,
+            ));
             applied.push((message.tenant_id, message.message_id, update));
         }
     }
     messages::lock(tx, applied.iter().map(|(tenant, id, _)| (*tenant, *id)))?;
     tx.execute_many(&APPLY, &updates)?;
     tx.execute_many(&UNPARK, &gone)?;
+    costs::add_many(tx, &charged)?;
     Ok(applied)
 }
 

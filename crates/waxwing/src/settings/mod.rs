@@ -68,6 +68,8 @@ pub struct Settings {
     pub msg91_url: String,
     /// The numbers of the default tenant.
     pub channels: Vec<EnvChannel>,
+    /// The file with what messages cost.
+    pub rate_card: Option<PathBuf>,
     /// How long messages are kept, in days.
     pub retention_days: u32,
     /// The default tenant's session, when somebody set it.
@@ -183,6 +185,7 @@ impl Settings {
             dialog360_url: url("D360_API_URL").unwrap_or_default(),
             msg91_url: url("MSG91_API_URL").unwrap_or_default(),
             channels: channels::of(values),
+            rate_card: text("RATE_CARD").map(PathBuf::from),
             retention_days: number("WHATSAPP_MESSAGE_RETENTION_DAYS"),
             session_seconds: values
                 .is_given("SESSION_TTL_SECONDS")

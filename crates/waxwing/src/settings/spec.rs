@@ -290,6 +290,12 @@ pub const SPECS: &[Spec] = &[
     )
     .later(),
     spec(
+        "RATE_CARD",
+        Form::Path,
+        "",
+        "a CSV file with what messages cost: valid_from,prefix,market,category,currency,price",
+    ),
+    spec(
         "WHATSAPP_MESSAGE_RETENTION_DAYS",
         Form::Number(1, 36_500),
         "90",

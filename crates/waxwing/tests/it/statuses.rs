@@ -137,3 +137,67 @@ async fn a_late_failure_explains_itself(app: TestApp) {
         .await;
     assert_eq!(letters.body["deadLetters"][0]["code"], "131047");
 }
+
+/// A rate card that every number has a price in.
+pub fn rate_card() -> String {
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("rates.csv");
+    let card = "valid_from,prefix,market,category,currency,price\n\
+        2026-01-01,1,US,marketing,USD,0.025\n2026-01-01,,*,marketing,USD,0.06\n";
+    std::fs::write(&file, card).unwrap();
+    file.into_os_string().into_string().unwrap()
+}
+
+on_both!(delivered_messages_are_charged_once, |mut options| {
+    options.emulator.timing.sent = None;
+    options.set("RATE_CARD", &crate::statuses::rate_card())
+});
+async fn delivered_messages_are_charged_once(app: TestApp) {
+    let bank = app.bank().await;
+    let send = format!("/tenants/{}/send", bank.id);
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        let body = json!({"to": format!("+1650555000{n}"), "text": "x"});
+        let answer = app.api.post(&send, &body).await;
+        let id = answer.body["message"]["id"].as_str().unwrap().to_owned();
+        let path = format!("/api/tenants/{}/messages/{id}", bank.id);
+        let mut message = app.api.get(&path).await.body["message"].clone();
+        while message["providerMessageId"].is_null() {
+            message = app.api.get(&path).await.body["message"].clone();
+        }
+        ids.push(message["providerMessageId"].as_str().unwrap().to_owned());
+    }
+    let priced = |kind: &str, category: &str| json!({"pricing": {"pricing_model": "PMP", "type": kind, "category": category}});
+    for status in ["sent", "delivered", "delivered", "read"] {
+        post_status(&app, &ids[0], status, &priced("regular", "marketing")).await;
+        let free = priced("free_customer_service", "service");
+        post_status(&app, &ids[1], status, &free).await;
+    }
+    post_status(&app, &ids[2], "sent", &priced("regular", "marketing")).await;
+    let path = format!(
+        "/api/tenants/{}/analytics/costs?from=2026-11-01&to=2026-11-30",
+        bank.id
+    );
+    let deadline = std::time::Instant::now() + crate::support::SOON;
+    let costs = loop {
+        let answer = app.api.get(&path).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let costs = answer.body["costs"].as_array().unwrap().clone();
+        if costs.len() == 2 {
+            break costs;
+        }
+        assert!(std::time::Instant::now() < deadline, "{}", answer.text);
+    };
+    let line = |index: usize| {
+        let line = &costs[index];
+        (
+            line["category"].as_str().unwrap().to_owned(),
+            line["messages"].as_u64().unwrap(),
+            line["amount"].as_str().unwrap().to_owned(),
+            line["unpriced"].as_u64().unwrap(),
+        )
+    };
+    assert_eq!(line(0), ("marketing".into(), 1, "0.025000".into(), 0));
+    assert_eq!(line(1), ("service".into(), 1, "0.000000".into(), 0));
+    let wrong = path.replace("2026-11-30", "2026-10-30");
+    assert_eq!(app.api.get(&wrong).await.status, 422);
+}

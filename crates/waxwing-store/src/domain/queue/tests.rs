@@ -154,6 +154,7 @@ store_test!(
                         status: DeliveryStatus::Delivered,
                         at: NOW.micros(),
                         error: None,
+                        charge: None,
                         pricing: None,
                     },
                     parked_id: uuid(5_000 + n as u128),
