@@ -14,6 +14,7 @@ pub mod identity;
 pub mod ids;
 pub mod limits;
 pub mod outbox;
+pub mod pacing;
 pub mod phone;
 pub mod rates;
 pub mod secret;

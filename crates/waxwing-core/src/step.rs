@@ -11,7 +11,7 @@ use crate::event::InboundMessage;
 use crate::flow::{Action, CompiledFlowSet};
 use crate::template::{Next, Template};
 use crate::time::Timestamp;
-use crate::window::window_end;
+use crate::window::{Window, opens_window};
 
 /// Messages older than this are stored but not answered. Neither the signature nor the body of a webhook proves that it
 /// is fresh, so the duplicate mark is the only protection against a replay; marks are kept exactly this long.
@@ -58,8 +58,8 @@ pub struct ConversationState {
     pub last_template_key: Option<String>,
     /// When the session ends if the contact stays silent.
     pub session_expires_at: Option<Timestamp>,
-    /// When the customer service window closes.
-    pub window_expires_at: Option<Timestamp>,
+    /// The customer service window.
+    pub window: Window,
 }
 
 /// Everything a step may look at.
@@ -160,12 +160,16 @@ pub fn step(context: &Context<'_>, message: &InboundMessage) -> Vec<Effect> {
         effects.push(Effect::Because(Cause::Group));
         return effects;
     }
+    if opens_window(&message.content) {
+        memory.window = memory.window.after(sent_at, message.referral.is_some());
+    }
     if !message.content.is_chat_input() {
+        if memory != *context.conversation {
+            effects.push(Effect::Remember(memory));
+        }
         effects.push(Effect::Because(Cause::NotChatInput));
         return effects;
     }
-    let window = window_end(sent_at, message.referral.is_some());
-    memory.window_expires_at = memory.window_expires_at.max(Some(window));
     if memory
         .session_expires_at
         .is_some_and(|end| end <= context.now)

@@ -297,17 +297,17 @@ fn the_window_counts_from_the_message_and_never_shrinks() {
         .memory
         .unwrap();
     assert_eq!(
-        memory.window_expires_at,
+        memory.window.expires_at,
         Some(Timestamp::from_seconds(NOW.seconds() + 3_600))
     );
     let memory = run(&world, &memory, None, &text("hello")).memory.unwrap();
     assert_eq!(
-        memory.window_expires_at,
+        memory.window.expires_at,
         Some(Timestamp::from_seconds(NOW.seconds() + 24 * 3_600))
     );
     let memory = run(&world, &memory, None, &late).memory.unwrap();
     assert_eq!(
-        memory.window_expires_at,
+        memory.window.expires_at,
         Some(Timestamp::from_seconds(NOW.seconds() + 24 * 3_600))
     );
 }
@@ -320,7 +320,7 @@ fn a_time_from_the_future_counts_as_now() {
         .memory
         .unwrap();
     assert_eq!(
-        memory.window_expires_at,
+        memory.window.expires_at,
         Some(Timestamp::from_seconds(NOW.seconds() + 24 * 3_600))
     );
 }
