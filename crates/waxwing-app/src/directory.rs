@@ -5,15 +5,17 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-use waxwing_core::channel::ChannelKind;
+use waxwing_core::channel::{ChannelKind, credential};
 use waxwing_core::event::Route;
 use waxwing_core::ids::{ChannelId, TenantId};
-use waxwing_providers::messaging::Account;
+use waxwing_providers::messaging::{Account, Messaging, Pace, adapter};
 use waxwing_store::StoreError;
 use waxwing_store::domain::channels::{self, ChannelRecord};
 
 use crate::Base;
+use crate::deliver::Terms;
 
 /// Names no secret: nothing authenticates under it.
 pub const NO_SECRET: &[u8] = b"none";
@@ -31,6 +33,8 @@ pub struct Channel {
     pub secret_hash: Vec<u8>,
     /// Its number, account and credentials.
     pub account: Account,
+    /// How fast it may send.
+    pub terms: Terms,
 }
 
 /// A copy of all channels at one epoch.
@@ -50,7 +54,12 @@ impl Directory {
             epoch,
             ..Self::default()
         };
+        let sharing = sharing(&records);
         for record in records {
+            let pace = adapter(record.kind).map_or(SLOWEST, Messaging::pace);
+            let scope = sharing.get(&record.channel_id).copied();
+            let scope = scope.unwrap_or(record.channel_id);
+            let terms = Terms::new(record.kind, pace, record.limits, scope);
             let channel = Arc::new(Channel {
                 tenant_id: record.tenant_id,
                 channel_id: record.channel_id,
@@ -67,6 +76,7 @@ impl Directory {
                     account_id: record.account_id.clone(),
                     credentials: record.credentials,
                 },
+                terms,
             });
             if let Some(account) = record.account_id {
                 directory
@@ -136,6 +146,35 @@ impl Directory {
     }
 }
 
+/// For a provider that cannot send.
+const SLOWEST: Pace = Pace {
+    messages: 1,
+    per: Duration::from_secs(1),
+    concurrency: 1,
+};
+
+/// Channels whose provider counts what is sent with a key, whatever the number (protocols/msg91.md 6): the first channel
+/// of their key.
+fn sharing(records: &[ChannelRecord]) -> HashMap<ChannelId, ChannelId> {
+    let mut firsts: HashMap<&str, ChannelId> = HashMap::new();
+    let keyed: Vec<_> = records
+        .iter()
+        .filter(|record| record.kind == ChannelKind::Msg91)
+        .filter_map(|record| {
+            let key = record.credentials.get(credential::AUTH_KEY)?;
+            Some((record.channel_id, key.expose()))
+        })
+        .collect();
+    for (channel, key) in &keyed {
+        let first = firsts.entry(key).or_insert(*channel);
+        *first = (*first).min(*channel);
+    }
+    keyed
+        .iter()
+        .map(|(channel, key)| (*channel, firsts[key]))
+        .collect()
+}
+
 /// The current copy. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct DirectoryHandle {
@@ -199,5 +238,57 @@ impl DirectoryHandle {
         } else {
             self.reload(base).await
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+    use waxwing_core::channel::{ChannelLimits, Credentials};
+    use waxwing_core::secret::Secret;
+    use waxwing_core::time::Timestamp;
+    use waxwing_store::domain::channels::ChannelStatus;
+
+    use super::*;
+
+    fn record(n: u128, kind: ChannelKind, key: &str) -> ChannelRecord {
+        ChannelRecord {
+            tenant_id: TenantId::from_uuid(Uuid::from_u128(n)),
+            channel_id: ChannelId::from_uuid(Uuid::from_u128(n)),
+            kind,
+            name: "Main".into(),
+            sender_id: n.to_string(),
+            account_id: None,
+            display_phone: None,
+            status: ChannelStatus::Active,
+            status_reason: None,
+            paused_until: Timestamp::default(),
+            circuit_until: Timestamp::default(),
+            limits: ChannelLimits::default(),
+            last_webhook_at: None,
+            credentials: Credentials::new().with(kind.sending_credential(), Secret::new(key)),
+            secret_hash: None,
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+        }
+    }
+
+    #[test]
+    fn numbers_of_one_key_share_its_rate() {
+        let records = vec![
+            record(3, ChannelKind::Msg91, "key"),
+            record(2, ChannelKind::Msg91, "key"),
+            record(4, ChannelKind::Msg91, "other"),
+            record(5, ChannelKind::Meta, "key"),
+            record(6, ChannelKind::Meta, "key"),
+        ];
+        let directory = Directory::new(1, records, NO_SECRET);
+        let scope = |n: u128| {
+            let channel = directory.channel(ChannelId::from_uuid(Uuid::from_u128(n)));
+            channel.unwrap().terms.scope.uuid().as_u128()
+        };
+        assert_eq!([2, 3, 4, 5, 6].map(scope), [2, 2, 4, 5, 6]);
+        let meta = directory.channel(ChannelId::from_uuid(Uuid::from_u128(5)));
+        assert_eq!(meta.unwrap().terms.rate.messages, 80);
     }
 }

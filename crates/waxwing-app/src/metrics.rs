@@ -20,6 +20,8 @@ pub const SEND_ATTEMPTS: &str = "whatsapp_send_attempts_total";
 pub const SEND_RETRIES: &str = "whatsapp_send_retries_total";
 /// Messages that failed for good by `class`.
 pub const SEND_FAILURES: &str = "whatsapp_send_failures_total";
+/// Messages that the closed customer service window held back by `result` (`waits`, `expired`, `failed`).
+pub const HELD_AT_GATE: &str = "whatsapp_window_held_total";
 /// Statuses by `status` and `result` (`moved`, `unmoved`, `parked`).
 pub const STATUSES: &str = "whatsapp_message_statuses_total";
 /// Seconds that the provider took to answer.
@@ -30,6 +32,10 @@ pub const UNKNOWN_OUTCOMES: &str = "whatsapp_unknown_outcomes_total";
 pub const UNKNOWN_RESOLVED_LATE: &str = "whatsapp_unknown_resolved_late_total";
 /// Outbox events written by `event_type`.
 pub const OUTBOX_CREATED: &str = "whatsapp_outbox_events_created_total";
+/// Channels whose circuit is open, since their provider failed too often.
+pub const CIRCUITS_OPEN: &str = "whatsapp_circuits_open";
+/// Channels that wait because they may not send faster, because their provider does not answer, or for a person.
+pub const PACED_CHANNELS: &str = "whatsapp_paced_channels";
 /// Sends in flight.
 pub const SENDS_IN_FLIGHT: &str = "whatsapp_sends_in_flight";
 /// Webhook requests that wait to be handled: the age of the oldest in seconds.

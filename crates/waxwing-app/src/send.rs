@@ -7,10 +7,11 @@ use waxwing_core::ids::{ChannelId, ContactId, ConversationId, MessageId, OutboxE
 use waxwing_core::outbox::DomainEvent;
 use waxwing_core::step::ConversationState;
 use waxwing_core::time::Timestamp;
+use waxwing_core::window::{Gate, OutsideWindow, WINDOW_WAIT, Window, gate, needs_window};
 use waxwing_store::domain::contacts::{self, NewContact};
 use waxwing_store::domain::conversations::{self, Remembered};
 use waxwing_store::domain::crypto::BlindPurpose;
-use waxwing_store::domain::messages::{self, MessageRow, NewMessage, Way};
+use waxwing_store::domain::messages::{self, MessageRow, NewMessage, WaitsFor, Way};
 use waxwing_store::domain::outbox::{self, NewOutboxEvent};
 use waxwing_store::domain::queue::Hint;
 use waxwing_store::{StoreError, Tx};
@@ -42,6 +43,20 @@ pub struct SendRequest {
     pub due_at: Option<Timestamp>,
     /// The message that it answers.
     pub reply_to: Option<MessageId>,
+    /// What becomes of it when the customer service window is closed.
+    pub outside: Outside,
+}
+
+/// What becomes of a free-form message when the customer service window is closed.
+#[derive(Clone, Default)]
+pub enum Outside {
+    /// It is refused, now or, when the window closes before its turn, at the last gate.
+    #[default]
+    Refuse,
+    /// It waits until the contact writes, at most [`WINDOW_WAIT`].
+    Wait,
+    /// This message template is sent in its place.
+    Template(Content),
 }
 
 /// Why a message was not queued.
@@ -50,6 +65,12 @@ pub enum SendError {
     /// The tenant has no channel, or none with that id.
     #[error("there is no such channel")]
     NoChannel,
+    /// The customer service window is closed, so that only a message template gets through.
+    #[error("the customer service window is closed")]
+    WindowClosed {
+        /// The contact has never written on this channel.
+        never_opened: bool,
+    },
     /// The key was used for the same request: this is the message.
     #[error("the idempotency key was used before")]
     Duplicate(MessageId),
@@ -72,8 +93,13 @@ pub struct Send {
 /// Other transactions may create the same person, thread or key in between; then the database decides who was first.
 const RACES_MAX: u32 = 5;
 
+/// Refusals take back what the transaction began.
+const NEVER_OPENED: &str = "the contact has never written";
+const CLOSED: &str = "the customer service window is closed";
+
 enum Written {
-    Queued(Hint, Box<MessageRow>),
+    /// With a hint when it may go at once.
+    Queued(Option<Hint>, Box<MessageRow>),
     KeyTaken(MessageId, bool),
 }
 
@@ -104,11 +130,21 @@ impl Send {
                 .await;
             match written {
                 Ok(Written::Queued(hint, message)) => {
-                    self.delivery.hint(&[hint]);
+                    if let Some(hint) = hint {
+                        self.delivery.hint(&[hint]);
+                    }
                     return Ok(*message);
                 }
                 Ok(Written::KeyTaken(message, true)) => return Err(SendError::Duplicate(message)),
                 Ok(Written::KeyTaken(message, false)) => return Err(SendError::KeyReused(message)),
+                Err(StoreError::Refused(NEVER_OPENED)) => {
+                    return Err(SendError::WindowClosed { never_opened: true });
+                }
+                Err(StoreError::Refused(CLOSED)) => {
+                    return Err(SendError::WindowClosed {
+                        never_opened: false,
+                    });
+                }
                 Err(StoreError::Conflict { .. } | StoreError::Busy) if races < RACES_MAX => {
                     races += 1
                 }
@@ -161,21 +197,26 @@ fn write(
     }
     let mut events = Vec::new();
     let contact_id = contact(tx, base, request, now, &mut events)?;
-    let conversation_id =
+    let (conversation_id, window) =
         conversation(tx, base, request, channel_id, contact_id, now, &mut events)?;
+    let queued = at_window(request, window, now)?;
+    let waits = queued.waits_for.is_some();
+    let template_key = request.template_key.clone().filter(|_| !queued.instead);
     let message = NewMessage {
         tenant_id,
         id: MessageId::new(&*base.ids),
         conversation_id,
         contact_id,
         channel_id,
-        content: request.content.clone(),
+        content: queued.content,
         way: Way::Out {
             purpose: request.purpose,
-            template_key: request.template_key.clone(),
+            template_key: template_key.clone(),
             idempotency_key: request.idempotency_key.clone(),
             request_hash,
-            due_at: request.due_at.unwrap_or(now),
+            due_at: queued.due_at,
+            waits_for: queued.waits_for,
+            outside_window: queued.outside,
         },
         reply_to: request.reply_to,
         cause: None,
@@ -183,21 +224,68 @@ fn write(
     let hint = Hint {
         tenant_id,
         conversation_id,
+        channel_id,
         message_id: message.id,
         priority: i64::from(request.purpose.priority()),
     };
     messages::add_many(tx, &base.keyring, &[message], now)?;
-    conversations::note_sent(
-        tx,
-        tenant_id,
-        conversation_id,
-        request.template_key.as_deref(),
-        now,
-    )?;
+    conversations::note_sent(tx, tenant_id, conversation_id, template_key.as_deref(), now)?;
     outbox::append(tx, &events, now)?;
     let row = messages::get(tx, tenant_id, hint.message_id)?;
     let row = row.ok_or_else(|| StoreError::corrupt("a message that was just written is gone"))?;
-    Ok(Written::Queued(hint, Box::new(row)))
+    Ok(Written::Queued((!waits).then_some(hint), Box::new(row)))
+}
+
+/// How a message enters the queue.
+struct Queued {
+    content: Content,
+    /// A message template took the place of what the caller wrote.
+    instead: bool,
+    due_at: Timestamp,
+    waits_for: Option<WaitsFor>,
+    outside: Option<OutsideWindow>,
+}
+
+/// What the customer service window makes of a request. What is sent later is judged when its time has come.
+fn at_window(request: &SendRequest, window: Window, now: Timestamp) -> Result<Queued, StoreError> {
+    let later = request.due_at.filter(|due_at| *due_at > now);
+    let due_at = later.unwrap_or(now);
+    let outside = match &request.outside {
+        Outside::Refuse => None,
+        Outside::Wait => Some(OutsideWindow::Wait {
+            until: due_at.plus(WINDOW_WAIT).micros(),
+        }),
+        Outside::Template(content) => Some(OutsideWindow::Template {
+            content: Box::new(content.clone()),
+        }),
+    };
+    let mut queued = Queued {
+        content: request.content.clone(),
+        instead: false,
+        due_at,
+        waits_for: later.map(|_| WaitsFor::Time),
+        outside: None,
+    };
+    if later.is_none() {
+        match gate(&request.content, window, outside.as_ref(), now) {
+            Gate::Send => {}
+            Gate::Instead(template) => {
+                queued.content = template.clone();
+                queued.instead = true;
+            }
+            Gate::Wait(until) => {
+                queued.due_at = until;
+                queued.waits_for = Some(WaitsFor::Window);
+            }
+            Gate::Expire | Gate::Refuse => {
+                let never = window.expires_at.is_none();
+                let why = if never { NEVER_OPENED } else { CLOSED };
+                return Err(StoreError::Refused(why));
+            }
+        }
+    }
+    queued.outside = outside.filter(|_| needs_window(&request.content));
+    Ok(queued)
 }
 
 fn contact(
@@ -241,13 +329,13 @@ fn conversation(
     contact_id: ContactId,
     now: Timestamp,
     events: &mut Vec<NewOutboxEvent>,
-) -> Result<ConversationId, StoreError> {
+) -> Result<(ConversationId, Window), StoreError> {
     let tenant_id = request.tenant_id;
     let known = conversations::find_many(tx, &[(tenant_id, channel_id, contact_id)])?
         .pop()
         .flatten();
     if let Some(known) = known {
-        return Ok(known.id);
+        return Ok((known.id, known.window()));
     }
     let id = ConversationId::new(&*base.ids);
     let memory = ConversationState::default();
@@ -271,5 +359,5 @@ fn conversation(
         id: OutboxEventId::new(&*base.ids),
         event,
     });
-    Ok(id)
+    Ok((id, Window::default()))
 }

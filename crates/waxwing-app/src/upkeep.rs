@@ -200,6 +200,7 @@ impl UpkeepOptions {
                             hints.push(queue::Hint {
                                 tenant_id,
                                 conversation_id: message.conversation_id,
+                                channel_id: message.channel_id,
                                 message_id,
                                 priority: i64::from(message.purpose.priority()),
                             });
@@ -247,7 +248,7 @@ impl UpkeepOptions {
         let ((depth, oldest), inbox) = self
             .base
             .store
-            .read(|tx| Ok((queue::depth(tx)?, inbox::oldest_pending(tx)?)))
+            .read(move |tx| Ok((queue::depth(tx, now)?, inbox::oldest_pending(tx)?)))
             .await?;
         let age = |since: Option<waxwing_core::time::Timestamp>| {
             since.map_or(0.0, |since| now.since(since).as_secs_f64())

@@ -101,6 +101,21 @@ impl ChannelKind {
     }
 }
 
+/// How fast a channel may send, where that is not the provider's usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ChannelLimits {
+    /// Messages a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages_per_second: Option<u32>,
+    /// Calls to the provider at the same time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// Messages to one contact that may go at once; after them one in six seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact_burst: Option<u32>,
+}
+
 /// Not a form that any provider gives to an id.
 const UNKNOWN_SENDER: &str = "unknown:";
 

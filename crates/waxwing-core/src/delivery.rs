@@ -14,6 +14,9 @@ pub const UNKNOWN_LANE_WAIT: Duration = Duration::from_secs(10);
 /// How long the whole call to a provider may take.
 pub const SEND_DEADLINE: Duration = Duration::from_secs(30);
 
+/// The documented retry on the limit of sender and person is to wait `4^n` seconds (protocols/meta.md 17).
+pub const PAIR_BACKOFF: u32 = 4;
+
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(300);
 
@@ -29,6 +32,9 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// All of them, the first ones first.
+    pub const ALL: [Self; 3] = [Self::Reply, Self::Transactional, Self::Bulk];
+
     /// The word in the store.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -42,7 +48,7 @@ impl Purpose {
     /// Reads the word of [`Purpose::as_str`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Reply, Self::Transactional, Self::Bulk]
+        Self::ALL
             .into_iter()
             .find(|purpose| purpose.as_str() == text)
     }
@@ -124,19 +130,21 @@ pub fn verdict(outcome: &SendOutcome, attempts: u32, now: Timestamp, jitter: f64
             after,
             error,
         } => {
-            if attempts >= ATTEMPTS_MAX {
+            // A number, account or app that is too fast slows down until the message gets through. Too much for one
+            // person, or a bad rating, may be about this message.
+            let counts = matches!(scope, ThrottleScope::Recipient | ThrottleScope::Quality);
+            if counts && attempts >= ATTEMPTS_MAX {
                 return Verdict::Fail(error.clone());
             }
-            // The documented retry on the pair limit is to wait 4^n seconds (protocols/meta.md 17).
             let base = if *scope == ThrottleScope::Recipient {
-                4
+                PAIR_BACKOFF
             } else {
                 2
             };
             let wait = after.unwrap_or_else(|| backoff(attempts, base, jitter));
             Verdict::RetryAt {
                 at: now.plus(wait),
-                counts: true,
+                counts,
                 error: error.clone(),
                 pause: Some(*scope),
             }
@@ -249,6 +257,30 @@ mod tests {
             UnknownPolicy::Hold,
             false
         ));
+    }
+
+    #[test]
+    fn a_storm_of_refusals_costs_no_attempts() {
+        let refused = |scope| SendOutcome::Throttled {
+            scope,
+            after: None,
+            error: ProviderError::own(ErrorClass::Throttled, "slow down"),
+        };
+        let now = Timestamp::from_seconds(0);
+        for scope in [
+            ThrottleScope::App,
+            ThrottleScope::Account,
+            ThrottleScope::Channel,
+        ] {
+            let verdict = verdict(&refused(scope), ATTEMPTS_MAX, now, 0.5);
+            assert!(matches!(verdict, Verdict::RetryAt { counts: false, .. }));
+        }
+        for scope in [ThrottleScope::Recipient, ThrottleScope::Quality] {
+            let first = verdict(&refused(scope), 1, now, 0.5);
+            assert!(matches!(first, Verdict::RetryAt { counts: true, .. }));
+            let last = verdict(&refused(scope), ATTEMPTS_MAX, now, 0.5);
+            assert!(matches!(last, Verdict::Fail(_)));
+        }
     }
 
     proptest! {

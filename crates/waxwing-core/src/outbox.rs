@@ -85,7 +85,7 @@ pub enum DomainEvent {
         message_id: MessageId,
         /// The thread.
         conversation_id: ConversationId,
-        /// `sent`, `delivered`, `read`, `failed`, `outcome_unknown` or `cancelled`.
+        /// `sent`, `delivered`, `read`, `failed`, `outcome_unknown`, `cancelled` or `expired`.
         status: String,
         /// The class and code of the error of a failed one.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,6 +120,7 @@ impl DomainEvent {
                 "read" => "message.read",
                 "failed" => "message.failed",
                 "cancelled" => "message.cancelled",
+                "expired" => "message.expired",
                 _ => "message.outcome_unknown",
             },
             Self::ChannelBroken { .. } => "channel.broken",

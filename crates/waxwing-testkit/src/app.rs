@@ -262,6 +262,20 @@ impl TestApp {
             .expect("the number is known")
     }
 
+    /// Lets a person write something that no bot answers, and waits until it is there: from now on the person may be
+    /// written to.
+    pub async fn writes_first(&self, tenant: &Tenant, wa_id: &str) {
+        let phone = self.phone(tenant, wa_id, "Ada");
+        phone
+            .send_raw(json!({"type": "unsupported", "errors": [{"code": 131_051, "title": "Message type unknown"}]}))
+            .expect("the emulator takes it");
+        let from = format!("+{wa_id}");
+        self.messages_until(tenant, "direction=IN", |found| {
+            found.iter().any(|message| message["from"] == from.as_str())
+        })
+        .await;
+    }
+
     /// All messages of a tenant that fit a query such as `direction=IN`, the latest first.
     pub async fn messages(&self, tenant: &Tenant, query: &str) -> Vec<Value> {
         let mut all = Vec::new();

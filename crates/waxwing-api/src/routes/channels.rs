@@ -129,7 +129,11 @@ pub(super) fn secret_warning(state: &ApiState, channel: &ChannelRecord) -> Vec<W
 
 /// A channel as its tenant sees it.
 pub(super) fn view(state: &ApiState, channel: ChannelRecord) -> ChannelView {
-    ChannelView::new(channel, state.settings.endpoints.public_url.as_deref())
+    ChannelView::new(
+        channel,
+        state.settings.endpoints.public_url.as_deref(),
+        state.now(),
+    )
 }
 
 fn unknown_channel() -> ApiError {
@@ -332,6 +336,8 @@ async fn patch_channel(
         .credentials
         .unwrap_or_default()
         .changes(kind, &mut checks);
+    let limits = input.limits.unwrap_or_default();
+    limits.check(&mut checks);
     checks.finish()?;
     let (name, account, phone, enabled) = (
         input.name,
@@ -354,6 +360,7 @@ async fn patch_channel(
             for (name, value) in &secrets {
                 draft.credentials.set(name, value.clone());
             }
+            draft.limits = limits.over(draft.limits);
             draft.enabled = enabled.unwrap_or(draft.enabled);
         })
     });

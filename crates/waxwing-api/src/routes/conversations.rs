@@ -73,6 +73,8 @@ pub struct WindowView {
     open: bool,
     /// Until when; null when the contact never wrote.
     expires_at: Option<String>,
+    /// Messages are free of charge until then, since the contact came from an ad; null otherwise.
+    free_entry_until: Option<String>,
 }
 
 /// A conversation.
@@ -129,6 +131,7 @@ impl ConversationView {
             window: WindowView {
                 open: row.window_expires_at.is_some_and(|end| end > now),
                 expires_at: row.window_expires_at.map(Timestamp::rfc3339),
+                free_entry_until: row.free_entry_until.map(Timestamp::rfc3339),
             },
             last_message_at: row.last_message_at.rfc3339(),
             created_at: row.created_at.rfc3339(),

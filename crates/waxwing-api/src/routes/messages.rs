@@ -10,7 +10,6 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use waxwing_app::send::{SendError, SendRequest};
 use waxwing_core::content::Content;
-use waxwing_core::delivery::Purpose;
 use waxwing_core::ids::{ConversationId, MessageId, OutboxEventId, TenantId};
 use waxwing_core::outbox::DomainEvent;
 use waxwing_store::domain::messages::{self, Filter};
@@ -32,6 +31,7 @@ pub mod form;
 pub mod view;
 
 const LIST: &str = "messages";
+const WINDOW_HINT: &str = "Send a message template by /send/template, or name one in `outsideWindow` to be sent in place of this message, or let it wait for the contact with \"outsideWindow\": \"wait\".";
 
 /// The routes of this module, relative to a tenant.
 pub fn routes() -> OpenApiRouter<ApiState> {
@@ -68,7 +68,8 @@ fn unknown() -> ApiError {
 
 /// Send a message
 ///
-/// Queued durably before the answer. Outside of the customer service window WhatsApp delivers only message templates.
+/// Queued durably before the answer. Outside of the customer service window, the 24 hours after the contact's last message,
+/// WhatsApp delivers only message templates: there a free-form message is refused, or becomes what `outsideWindow` says.
 #[utoipa::path(
     post,
     path = "/send",
@@ -77,6 +78,7 @@ fn unknown() -> ApiError {
     responses(
         (status = 202, description = "The message is queued.", body = MessageAnswer),
         (status = 409, description = "The idempotency key was used; `existing` is the message.", body = ErrorBody),
+        (status = 422, description = "Something in it is wrong, or the customer service window is closed.", body = ErrorBody),
     )
 )]
 async fn send_message(
@@ -110,6 +112,7 @@ async fn send_message(
     responses(
         (status = 202, description = "The message is queued.", body = MessageAnswer),
         (status = 409, description = "The idempotency key was used; `existing` is the message.", body = ErrorBody),
+        (status = 422, description = "Something in it is wrong, or the customer service window is closed.", body = ErrorBody),
     )
 )]
 async fn send_template(
@@ -191,11 +194,12 @@ async fn queue(
         to: addressed.to,
         content,
         template_key,
-        purpose: Purpose::Transactional,
+        purpose: addressed.purpose,
         idempotency_key: envelope.idempotency_key.clone(),
         fingerprint,
         due_at: addressed.due_at,
         reply_to: addressed.reply_to,
+        outside: addressed.outside,
     };
     match state.app.send.queue(request).await {
         Ok(row) => {
@@ -213,6 +217,14 @@ async fn queue(
             "the tenant has no such active channel",
         )
         .hint("Add a channel, or name one of the tenant's channels.")),
+        Err(SendError::WindowClosed { never_opened }) => {
+            let why = if never_opened {
+                "cannot be sent: the contact has never written, so the first message must be a message template"
+            } else {
+                "cannot be sent: the contact's last message is more than 24 hours old"
+            };
+            Err(ApiError::invalid_field("outsideWindow", why).hint(WINDOW_HINT))
+        }
         Err(SendError::Duplicate(id)) => {
             let error =
                 ApiError::conflict("The idempotency key was used before for the same request.");

@@ -1,9 +1,11 @@
 //! The transaction of a batch.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use waxwing_core::content::Content;
 use waxwing_core::delivery::{Purpose, asynchronous_failure};
+use waxwing_core::errors::ErrorClass;
 use waxwing_core::ids::{DeadLetterId, MessageId, OutboxEventId, TenantId};
 use waxwing_core::outbox::DomainEvent;
 use waxwing_core::rates::RateCard;
@@ -12,6 +14,7 @@ use waxwing_core::step::{Cause, Context, Effect, step};
 use waxwing_core::time::Timestamp;
 use waxwing_store::domain::conversations;
 use waxwing_store::domain::dead_letters::{self, DeadItem, DeadMessage};
+use waxwing_store::domain::gate::{self, RefusedOutside};
 use waxwing_store::domain::messages::{self, Answered, NewMessage, Way};
 use waxwing_store::domain::nodes::{self, Lease};
 use waxwing_store::domain::outbox::{self, NewOutboxEvent};
@@ -118,6 +121,11 @@ impl Writer<'_> {
         }
         let (created, updated): (Vec<Thread>, Vec<Thread>) =
             threads.into_iter().partition(|thread| thread.is_new);
+        let opened: Vec<_> = updated
+            .iter()
+            .filter(|thread| thread.was_closed && thread.remembered.memory.window.is_open(self.now))
+            .map(|thread| (thread.remembered.tenant_id, thread.remembered.id))
+            .collect();
         let created: Vec<_> = created
             .into_iter()
             .map(|thread| thread.remembered)
@@ -129,6 +137,9 @@ impl Writer<'_> {
             .collect();
         conversations::create_many(tx, &created, self.now)?;
         conversations::remember_many(tx, &updated, self.now)?;
+        self.outcome
+            .hints
+            .extend(gate::release(tx, &opened, self.now)?);
         messages::add_many(tx, &self.tools.base.keyring, &new_messages, self.now)
     }
 
@@ -281,11 +292,14 @@ impl Writer<'_> {
             idempotency_key: Some(format!("auto-reply:{}", item.message_id)),
             request_hash: None,
             due_at: self.now,
+            waits_for: None,
+            outside_window: None,
         };
         new_messages.push(thread.message(message_id, content, way, None, cause));
         self.outcome.hints.push(Hint {
             tenant_id: item.channel.tenant_id,
             conversation_id: thread.remembered.id,
+            channel_id: item.channel.channel_id,
             message_id,
             priority: i64::from(Purpose::Reply.priority()),
         });
@@ -302,6 +316,7 @@ impl Writer<'_> {
             return Ok(());
         }
         let applied = statuses::apply(tx, &base.keyring, &incoming, self.now)?;
+        let again = self.refused_outside(tx, &incoming, &applied)?;
         let mut settled = Vec::new();
         let mut lanes = Vec::new();
         let mut failed = Vec::new();
@@ -328,6 +343,9 @@ impl Writer<'_> {
                 settled.push((status.tenant_id, message_id));
                 lanes.push((status.tenant_id, conversation_id));
             }
+            if again.contains(&(status.tenant_id, message_id)) {
+                continue;
+            }
             let error = (rung == MessageStatus::Failed)
                 .then(|| asynchronous_failure(status.update.error.clone()));
             if let Some(error) = &error {
@@ -351,11 +369,48 @@ impl Writer<'_> {
         dead_letters::resolve_messages(tx, &settled, "settled by a status", self.now)?;
         dead_letters::add_messages(tx, &failed, self.now)?;
         self.outcome.hints.extend(
-            queue::next_in_lanes(tx, &lanes)?
+            queue::next_in_lanes(tx, &lanes, self.now)?
                 .into_iter()
                 .map(|(hint, _)| hint),
         );
         Ok(())
+    }
+
+    /// Closes windows in which the provider refused messages; those that go back to the queue have not failed.
+    fn refused_outside(
+        &mut self,
+        tx: &mut Tx<'_>,
+        incoming: &[Incoming],
+        applied: &[Applied],
+    ) -> Result<HashSet<(TenantId, MessageId)>, StoreError> {
+        let refused = incoming
+            .iter()
+            .zip(applied)
+            .filter_map(|(status, applied)| match applied {
+                Applied::Moved {
+                    message_id,
+                    conversation_id,
+                    status: MessageStatus::Failed,
+                    ..
+                } if status
+                    .update
+                    .error
+                    .as_ref()
+                    .is_some_and(|error| error.class == ErrorClass::WindowClosed) =>
+                {
+                    Some(RefusedOutside {
+                        tenant_id: status.tenant_id,
+                        message_id: *message_id,
+                        conversation_id: *conversation_id,
+                    })
+                }
+                _ => None,
+            });
+        let hints = gate::refused_by_provider(tx, &refused.collect::<Vec<_>>(), self.now)?;
+        let again = hints.iter().map(|hint| (hint.tenant_id, hint.message_id));
+        let again = again.collect();
+        self.outcome.hints.extend(hints);
+        Ok(again)
     }
 
     fn dead_items(&mut self, tx: &mut Tx<'_>, sorted: &Sorted<'_>) -> Result<(), StoreError> {

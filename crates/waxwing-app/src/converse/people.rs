@@ -40,6 +40,8 @@ pub(super) enum FreshKind<'a> {
 pub(super) struct Thread {
     pub(super) remembered: Remembered,
     pub(super) is_new: bool,
+    /// The customer service window was closed when the batch began.
+    pub(super) was_closed: bool,
     pub(super) changed: bool,
     pub(super) name: Option<String>,
     pub(super) phone: Option<String>,
@@ -241,6 +243,7 @@ impl Writer<'_> {
                 self.emit(tenant, event);
             }
             let person = &people[position];
+            let was_closed = !memory.window.is_open(self.now);
             threads.push(Thread {
                 remembered: Remembered {
                     tenant_id: tenant,
@@ -250,6 +253,7 @@ impl Writer<'_> {
                     memory,
                 },
                 is_new,
+                was_closed,
                 changed: false,
                 name: person.name.clone(),
                 phone: self.phone_of(tenant, person, fresh[position].person)?,

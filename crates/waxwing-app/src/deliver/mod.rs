@@ -1,5 +1,7 @@
 //! Deliver: queued messages go out, in order by conversation, fairly by tenant, and every end is recorded.
 
+mod held;
+mod pace;
 mod ready;
 mod record;
 mod sender;
@@ -11,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, mpsc};
 use waxwing_store::domain::queue::Hint;
 
+pub use pace::Terms;
 pub use worker::{DeliverOptions, run};
 
 /// Hints that wait for the delivery worker; beyond, it looks into the database instead.

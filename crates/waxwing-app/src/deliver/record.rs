@@ -1,10 +1,14 @@
 //! Recording how attempts ended: one transaction for all that ended at the same time.
 
-use waxwing_core::errors::ProviderError;
+use std::collections::HashSet;
+
+use waxwing_core::errors::{ErrorClass, ProviderError};
 use waxwing_core::ids::{ConversationId, DeadLetterId, MessageId, OutboxEventId, TenantId};
 use waxwing_core::outbox::DomainEvent;
+use waxwing_core::time::Timestamp;
 use waxwing_store::domain::channels;
 use waxwing_store::domain::dead_letters::{self, DeadMessage};
+use waxwing_store::domain::gate::{self, RefusedOutside};
 use waxwing_store::domain::messages::provider_id_hash;
 use waxwing_store::domain::outbox::{self, NewOutboxEvent};
 use waxwing_store::domain::queue::{self, End, Hint, Record};
@@ -18,6 +22,8 @@ use crate::Base;
 pub(super) struct Ended {
     pub(super) record: Record,
     pub(super) stop_channel: Option<ProviderError>,
+    /// The circuit of its channel opened until then, or, with `None`, closed.
+    pub(super) circuit: Option<Option<Timestamp>>,
 }
 
 /// What a recorded end leads to.
@@ -48,6 +54,9 @@ fn record(tx: &mut Tx<'_>, base: &Base, ended: &[Ended]) -> Result<Vec<Recorded>
     let mut dead = Vec::new();
     let mut identified = Vec::new();
     for ((ended, record), moved) in ended.iter().zip(&records).zip(moved) {
+        if let Some(open_until) = ended.circuit {
+            queue::note_circuit(tx, record.tenant_id, record.channel_id, open_until)?;
+        }
         if let Some(error) = &ended.stop_channel
             && channels::set_status(
                 tx,
@@ -90,13 +99,14 @@ fn record(tx: &mut Tx<'_>, base: &Base, ended: &[Ended]) -> Result<Vec<Recorded>
         }
     }
     statuses_that_waited(tx, base, &identified, &records, &mut events, &mut dead)?;
+    refused_outside(tx, &records, &mut events, &mut dead, now)?;
     dead_letters::add_messages(tx, &dead, now)?;
     outbox::append(tx, &events, now)?;
     let lanes: Vec<_> = records
         .iter()
         .map(|record| (record.tenant_id, record.conversation_id))
         .collect();
-    let next = queue::next_in_lanes(tx, &lanes)?;
+    let next = queue::next_in_lanes(tx, &lanes, now)?;
     let due = |lane: &(TenantId, ConversationId)| {
         next.iter()
             .find(|(hint, due_at)| {
@@ -108,6 +118,41 @@ fn record(tx: &mut Tx<'_>, base: &Base, ended: &[Ended]) -> Result<Vec<Recorded>
         .iter()
         .map(|lane| Recorded { next: due(lane) })
         .collect())
+}
+
+/// Closes windows in which the provider refused messages; those that go back to the queue have not failed.
+fn refused_outside(
+    tx: &mut Tx<'_>,
+    records: &[Record],
+    events: &mut Vec<NewOutboxEvent>,
+    dead: &mut Vec<DeadMessage>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let refused: Vec<_> = dead
+        .iter()
+        .filter(|message| message.error.class == ErrorClass::WindowClosed)
+        .filter_map(|message| {
+            let record = records
+                .iter()
+                .find(|record| record.message_id == message.message_id)?;
+            Some(RefusedOutside {
+                tenant_id: record.tenant_id,
+                message_id: record.message_id,
+                conversation_id: record.conversation_id,
+            })
+        })
+        .collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let again = gate::refused_by_provider(tx, &refused, now)?;
+    let again: HashSet<_> = again.iter().map(|hint| hint.message_id).collect();
+    dead.retain(|message| !again.contains(&message.message_id));
+    events.retain(|event| {
+        !matches!(&event.event, DomainEvent::MessageStatusChanged { message_id, status, .. }
+            if status == "failed" && again.contains(message_id))
+    });
+    Ok(())
 }
 
 /// Applies statuses that came before the answer of their send.

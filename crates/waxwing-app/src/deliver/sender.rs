@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use waxwing_core::delivery::{SEND_DEADLINE, Verdict, verdict};
+use waxwing_core::delivery::{
+    ATTEMPTS_MAX, PAIR_BACKOFF, SEND_DEADLINE, Verdict, backoff, verdict,
+};
 use waxwing_core::errors::{ErrorClass, ProviderError, SendOutcome, ThrottleScope};
 use waxwing_core::identity::ProviderMessageId;
 use waxwing_core::ids::{AttemptId, ChannelId};
+use waxwing_core::time::Timestamp;
 use waxwing_providers::http::HttpClient;
 use waxwing_providers::messaging::{
     AssetNeed, BuildError, Endpoints, Messaging, Outgoing, Recipient, adapter,
@@ -16,6 +19,7 @@ use waxwing_store::StoreError;
 use waxwing_store::domain::queue::{Claimed, End, Record};
 use waxwing_store::domain::{assets, contacts, messages};
 
+use super::pace::{Answer, Learned, Permit};
 use super::record::Ended;
 use crate::directory::{Channel, DirectoryHandle};
 use crate::{Base, callback, metrics};
@@ -42,7 +46,12 @@ pub(super) struct Sender {
 
 impl Sender {
     /// Sends a claimed message and says how that ended.
-    pub(super) async fn send(&self, claimed: &Claimed, claimed_at: Instant) -> Ended {
+    pub(super) async fn send(
+        &self,
+        claimed: &Claimed,
+        claimed_at: Instant,
+        permit: Option<Permit>,
+    ) -> Ended {
         let outcome = match self.attempt(claimed, claimed_at).await {
             Ok(outcome) => outcome,
             Err(not_tried) => {
@@ -54,8 +63,31 @@ impl Sender {
         if claimed.attempts > 1 {
             ::metrics::counter!(metrics::SEND_RETRIES).increment(1);
         }
-        let now = self.base.clock.now();
-        match verdict(&outcome, claimed.attempts, now, jitter(claimed.attempt_id)) {
+        let (now, jitter) = (self.base.clock.now(), jitter(claimed.attempt_id));
+        let answer = answer(&outcome, claimed.attempts, now, jitter);
+        let learned =
+            permit.map_or_else(Learned::default, |permit| permit.ended(answer, now, jitter));
+        let mut ended = self.judged(claimed, outcome, &learned, now, jitter);
+        ended.circuit = learned.circuit;
+        ended
+    }
+
+    fn judged(
+        &self,
+        claimed: &Claimed,
+        outcome: SendOutcome,
+        learned: &Learned,
+        now: Timestamp,
+        jitter: f64,
+    ) -> Ended {
+        // While the provider works for nobody, no message has to answer for it.
+        let excused = learned.rests_until > now && matches!(outcome, SendOutcome::Retry { .. });
+        let attempts = if excused {
+            claimed.attempts.min(ATTEMPTS_MAX - 1)
+        } else {
+            claimed.attempts
+        };
+        match verdict(&outcome, attempts, now, jitter) {
             Verdict::Sent => {
                 let provider_id = match outcome {
                     SendOutcome::Accepted(accepted) => accepted.provider_id,
@@ -70,11 +102,16 @@ impl Sender {
                 pause,
             } => {
                 let pause_channel = pause.is_some_and(|scope| scope != ThrottleScope::Recipient);
+                let due_at = if pause_channel || excused {
+                    at.max(learned.rests_until)
+                } else {
+                    at
+                };
                 self.ended(
                     claimed,
                     End::Retry {
-                        due_at: at,
-                        counts,
+                        due_at,
+                        counts: counts && !excused,
                         error,
                         pause_channel,
                     },
@@ -230,6 +267,7 @@ impl Sender {
         Ended {
             record,
             stop_channel,
+            circuit: None,
         }
     }
 }
@@ -281,7 +319,7 @@ impl From<StoreError> for NotTried {
 }
 
 impl NotTried {
-    fn end(self, now: waxwing_core::time::Timestamp) -> End {
+    fn end(self, now: Timestamp) -> End {
         let again = |after, message: &str| End::Retry {
             due_at: now.plus(after),
             counts: false,
@@ -306,6 +344,24 @@ impl NotTried {
                 "the contact has neither a phone number nor a user id",
             )),
         }
+    }
+}
+
+/// What an outcome says about the speed.
+fn answer(outcome: &SendOutcome, attempts: u32, now: Timestamp, jitter: f64) -> Answer {
+    match outcome {
+        SendOutcome::Accepted(_) => Answer::Accepted,
+        SendOutcome::Rejected(_) | SendOutcome::ChannelBroken(_) => Answer::Answered,
+        SendOutcome::Throttled {
+            scope: ThrottleScope::Recipient,
+            after,
+            ..
+        } => {
+            let wait = after.unwrap_or_else(|| backoff(attempts, PAIR_BACKOFF, jitter));
+            Answer::PairTooFast(now.plus(wait))
+        }
+        SendOutcome::Throttled { after, .. } => Answer::TooFast(*after),
+        SendOutcome::Retry { .. } | SendOutcome::Unknown(_) => Answer::Failed,
     }
 }
 

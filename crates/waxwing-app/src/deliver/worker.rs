@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use waxwing_core::ids::{AttemptId, NodeId, TenantId};
+use waxwing_core::ids::{AttemptId, ChannelId, NodeId, TenantId};
 use waxwing_providers::http::HttpClient;
 use waxwing_providers::messaging::Endpoints;
 use waxwing_store::domain::queue::{self, Claimed, Hint};
 use waxwing_store::{Batcher, StoreError};
 
 use super::DeliveryInbox;
+use super::held;
+use super::pace::{InProcess, Limits, Permit};
 use super::ready::Ready;
 use super::record::{self, Ended, Recorded};
 use super::sender::{MadeAssets, Sender};
@@ -65,6 +67,7 @@ pub async fn run(options: DeliverOptions) {
         sender: Arc::new(sender),
         node: options.node,
         inbox: options.inbox,
+        limits: Arc::new(InProcess::default()),
         ready: Ready::default(),
         flights: JoinSet::new(),
         by_tenant: HashMap::new(),
@@ -83,6 +86,7 @@ struct Worker {
     recorder: Batcher<Ended, Recorded>,
     node: NodeId,
     inbox: DeliveryInbox,
+    limits: Arc<dyn Limits>,
     ready: Ready,
     flights: JoinSet<Landed>,
     by_tenant: HashMap<TenantId, usize>,
@@ -96,6 +100,7 @@ struct Worker {
 /// A flight that has ended and is recorded.
 struct Landed {
     tenant_id: TenantId,
+    channel_id: ChannelId,
     next: Option<Hint>,
 }
 
@@ -111,6 +116,8 @@ impl Worker {
                 self.inbox.look.wanted.store(true, Ordering::Release);
             }
             ::metrics::gauge!(metrics::SENDS_IN_FLIGHT).set(count(self.flights.len()));
+            ::metrics::gauge!(metrics::PACED_CHANNELS).set(count(self.ready.resting()));
+            let rest = self.rest();
             tokio::select! {
                 received = self.inbox.hints.recv_many(&mut hints, CLAIM_MAX) => {
                     if received == 0 {
@@ -121,6 +128,7 @@ impl Worker {
                     }
                 }
                 () = self.inbox.look.wake.notified() => {}
+                () = tokio::time::sleep(rest) => {}
                 Some(landed) = self.flights.join_next() => self.land(landed),
                 _ = look.tick() => self.inbox.look.wanted.store(true, Ordering::Release),
                 _ = stop.changed() => {}
@@ -153,9 +161,21 @@ impl Worker {
                 self.by_tenant.remove(&landed.tenant_id);
             }
         }
+        self.ready.answered(landed.channel_id);
         if let Some(hint) = landed.next {
             self.push(hint);
         }
+    }
+
+    /// How long it is until something that rests may go.
+    fn rest(&self) -> Duration {
+        if self.flights.len() >= IN_FLIGHT_MAX || self.hold_off_until.is_some() {
+            return LOOK_EVERY;
+        }
+        let until = self.ready.rests_until();
+        let rest = until.map(|until| until.since(self.base.clock.now()));
+        // A timer that is late is made up for, one that is early finds nothing.
+        rest.map_or(LOOK_EVERY, |rest| rest + Duration::from_millis(1))
     }
 
     /// Claims and starts as much as there is room for.
@@ -173,19 +193,33 @@ impl Worker {
             if room == 0 {
                 return Ok(());
             }
-            if self.ready.is_empty() && self.inbox.look.wanted.swap(false, Ordering::AcqRel) {
+            let idle = self.ready.is_idle();
+            if self.ready.wants_look()
+                || (idle && self.inbox.look.wanted.swap(false, Ordering::AcqRel))
+            {
                 self.look().await?;
             }
             let by_tenant = &self.by_tenant;
-            let hints = self.ready.take(room, |tenant| {
-                IN_FLIGHT_PER_TENANT_MAX
-                    .saturating_sub(by_tenant.get(&tenant).copied().unwrap_or(0))
-            });
+            let (limits, directory) = (&self.limits, self.sender.directory.current());
+            let now = self.base.clock.now();
+            let hints = self.ready.take(
+                room,
+                now,
+                |tenant| {
+                    let flying = by_tenant.get(&tenant).copied().unwrap_or(0);
+                    IN_FLIGHT_PER_TENANT_MAX.saturating_sub(flying)
+                },
+                |hint| match directory.channel(hint.channel_id) {
+                    Some(channel) => Permit::take(limits, &channel.terms, hint, now).map(Some),
+                    // It is not there yet, or not any more: the attempt to send it finds that out.
+                    None => Ok(None),
+                },
+            );
             if hints.is_empty() {
                 return Ok(());
             }
-            for claimed in self.claim(hints).await? {
-                self.start(claimed);
+            for (claimed, permit) in self.claim(hints).await? {
+                self.start(claimed, permit);
             }
         }
     }
@@ -193,40 +227,70 @@ impl Worker {
     /// Looks into the database for messages that are due. A full answer means that there may be more.
     async fn look(&mut self) -> Result<(), StoreError> {
         let (from, now) = (self.look_from, self.base.clock.now());
+        let enough = self.ready.enough();
         let due = self
             .base
             .store
-            .read(move |tx| queue::due(tx, from, now))
+            .read(move |tx| queue::due(tx, from, &enough, now))
             .await?;
         self.look_from = due.last;
+        let news = due
+            .hints
+            .iter()
+            .any(|hint| !self.ready.knows(hint.message_id));
         // Messages that cannot be claimed for now would make an eager look endless: only a look that brought some.
-        if due.more && !due.hints.is_empty() {
+        if due.more && news {
             self.inbox.look.wanted.store(true, Ordering::Release);
         }
         for hint in due.hints {
             self.push(hint);
         }
+        for channel in due.cut {
+            self.ready.more_of(channel);
+        }
         Ok(())
     }
 
-    async fn claim(&mut self, hints: Vec<Hint>) -> Result<Vec<Claimed>, StoreError> {
+    /// Claims messages. What could not be claimed gives its permit back.
+    async fn claim(
+        &mut self,
+        hints: Vec<(Hint, Option<Permit>)>,
+    ) -> Result<Vec<(Claimed, Option<Permit>)>, StoreError> {
         let ids = &self.base.ids;
-        let attempts: Vec<_> = hints
-            .into_iter()
-            .map(|hint| (hint, AttemptId::new(&**ids)))
-            .collect();
-        let (node, clock) = (self.node, Arc::clone(&self.base.clock));
+        let mut permits = HashMap::with_capacity(hints.len());
+        let mut attempts = Vec::with_capacity(hints.len());
+        for (hint, permit) in hints {
+            permits.insert(hint.message_id, permit);
+            attempts.push((hint, AttemptId::new(&**ids)));
+        }
+        let (node, base) = (self.node, self.base.clone());
         let claims = attempts.clone();
         let claimed = self
             .base
             .store
-            .write(move |tx| queue::claim(tx, &claims, node, clock.now()))
+            .write(move |tx| {
+                let claims = queue::claim(tx, &claims, node, base.clock.now())?;
+                let next = held::tell(tx, &base, &claims.held)?;
+                Ok((claims.claimed, next))
+            })
             .await;
-        if claimed.is_err() {
-            // The commit may have happened all the same (its answer was lost, say). Nobody else would send these.
-            self.in_doubt = attempts;
+        match claimed {
+            Ok((claimed, next)) => {
+                for hint in next {
+                    self.push(hint);
+                }
+                let with_permit = |claimed: Claimed| {
+                    let permit = permits.remove(&claimed.message_id).flatten();
+                    (claimed, permit)
+                };
+                Ok(claimed.into_iter().map(with_permit).collect())
+            }
+            Err(error) => {
+                // The commit may have happened all the same (its answer was lost, say). Nobody else would send these.
+                self.in_doubt = attempts;
+                Err(error)
+            }
         }
-        claimed
     }
 
     /// Takes back claims that were made without this worker learning of it.
@@ -250,14 +314,15 @@ impl Worker {
         Ok(())
     }
 
-    fn start(&mut self, claimed: Claimed) {
+    fn start(&mut self, claimed: Claimed, permit: Option<Permit>) {
         *self.by_tenant.entry(claimed.tenant_id).or_default() += 1;
         let (sender, recorder) = (Arc::clone(&self.sender), self.recorder.clone());
         let claimed_at = Instant::now();
         self.flights.spawn(async move {
-            let ended = sender.send(&claimed, claimed_at).await;
+            let ended = sender.send(&claimed, claimed_at, permit).await;
             Landed {
                 tenant_id: claimed.tenant_id,
+                channel_id: claimed.channel_id,
                 next: keep(&recorder, ended).await,
             }
         });

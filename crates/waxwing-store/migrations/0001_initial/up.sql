@@ -27,6 +27,10 @@ CREATE TABLE channels (
   status {text} NOT NULL CHECK (status IN ('active', 'broken', 'disabled')),
   status_reason {text},
   paused_until {time} NOT NULL,
+  -- The provider failed too often: nothing goes before then, and what goes next is a probe. 0: it works.
+  circuit_until {time} NOT NULL,
+  -- How fast it may send, where that is not the provider's usual.
+  limits {json} NOT NULL,
   last_webhook_at {time},
   created_at {time} NOT NULL,
   updated_at {time} NOT NULL,
@@ -149,7 +153,9 @@ CREATE TABLE conversations (
   state {text},
   last_template_key {text},
   session_expires_at {time},
+  -- Free-form messages are allowed until then; and messages are free of charge until then, after an ad.
   window_expires_at {time},
+  free_entry_until {time},
   last_message_at {time} NOT NULL,
   created_at {time} NOT NULL,
   updated_at {time} NOT NULL,
@@ -189,6 +195,11 @@ CREATE TABLE messages (
   claimed_by {uuid},
   priority {small} NOT NULL,
   due_at {time} NOT NULL,
+  -- Queued for a later time ('time') or until the contact writes ('window'): it does not hold up later messages before
+  -- it is due.
+  waits_for {text},
+  -- What becomes of it when the customer service window is closed. NULL: it fails.
+  outside_window {json},
   outcome_unknown {bool} NOT NULL,
   unknown_at {time},
   may_be_duplicate {bool} NOT NULL,
@@ -211,7 +222,7 @@ CREATE INDEX messages_thread ON messages (tenant_id, conversation_id, id);
 -- With the id, so that ORDER BY id does not tempt the planner into walking all messages of the tenant.
 CREATE INDEX messages_provider ON messages (tenant_id, channel_id, provider_id_hash, id) WHERE provider_id_hash IS NOT NULL;
 CREATE UNIQUE INDEX messages_idempotency ON messages (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX messages_queue ON messages (tenant_id, due_at, id) WHERE status = 'queued';
+CREATE INDEX messages_queue ON messages (tenant_id, channel_id, priority, due_at, id) WHERE status = 'queued';
 CREATE INDEX messages_lane ON messages (tenant_id, conversation_id, id) WHERE status IN ('queued', 'sending');
 CREATE INDEX messages_claims ON messages (claimed_by) WHERE claimed_by IS NOT NULL;
 CREATE INDEX messages_unknown ON messages (unknown_at) WHERE unknown_at IS NOT NULL;

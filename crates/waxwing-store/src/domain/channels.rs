@@ -6,7 +6,7 @@
 mod types;
 
 use uuid::Uuid;
-use waxwing_core::channel::{ChannelKind, Credentials};
+use waxwing_core::channel::{ChannelKind, ChannelLimits, Credentials};
 use waxwing_core::ids::{ChannelId, TenantId};
 use waxwing_core::secret::Secret;
 use waxwing_core::time::Timestamp;
@@ -14,32 +14,32 @@ use waxwing_core::time::Timestamp;
 pub use self::types::ChannelStatus;
 use self::types::{open_credentials, seal_credentials};
 use super::crypto::{BlindPurpose, Keyring};
-use crate::{StoreError, Tx, params, row, statements};
+use crate::{Json, StoreError, Tx, Value, params, row, statements};
 
 statements! {
     INSERT_CHANNEL [tenant] =
         "INSERT INTO channels (tenant_id, id, kind, name, sender_id, account_id, display_phone, credentials_sealed, \
-         secret_hash, status, paused_until, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', 0, $10, $10)";
+         secret_hash, status, paused_until, circuit_until, limits, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', 0, 0, '{}', $10, $10)";
     FIND_CHANNEL [tenant] =
         "SELECT tenant_id, id, kind, name, sender_id, account_id, display_phone, credentials_sealed, secret_hash, status, \
-         status_reason, paused_until, last_webhook_at, created_at, updated_at FROM channels \
+         status_reason, paused_until, circuit_until, limits, last_webhook_at, created_at, updated_at FROM channels \
          WHERE tenant_id = $1 AND id = $2";
     LOCK_CHANNEL [tenant] =
         "SELECT tenant_id, id, kind, name, sender_id, account_id, display_phone, credentials_sealed, secret_hash, status, \
-         status_reason, paused_until, last_webhook_at, created_at, updated_at FROM channels \
+         status_reason, paused_until, circuit_until, limits, last_webhook_at, created_at, updated_at FROM channels \
          WHERE tenant_id = $1 AND id = $2 {lock}";
     LIST_CHANNELS [tenant] =
         "SELECT tenant_id, id, kind, name, sender_id, account_id, display_phone, credentials_sealed, secret_hash, status, \
-         status_reason, paused_until, last_webhook_at, created_at, updated_at FROM channels \
+         status_reason, paused_until, circuit_until, limits, last_webhook_at, created_at, updated_at FROM channels \
          WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     ALL_CHANNELS [global, scan: "the directory of all nodes is all channels; read when one changed"] =
         "SELECT tenant_id, id, kind, name, sender_id, account_id, display_phone, credentials_sealed, secret_hash, status, \
-         status_reason, paused_until, last_webhook_at, created_at, updated_at FROM channels \
+         status_reason, paused_until, circuit_until, limits, last_webhook_at, created_at, updated_at FROM channels \
          WHERE status <> 'disabled'";
     UPDATE_CHANNEL [tenant] =
         "UPDATE channels SET name = $3, account_id = $4, display_phone = $5, credentials_sealed = $6, secret_hash = $7, \
-         status = $8, status_reason = $9, updated_at = $10 WHERE tenant_id = $1 AND id = $2";
+         status = $8, status_reason = $9, updated_at = $10, limits = $11 WHERE tenant_id = $1 AND id = $2";
     SET_STATUS [tenant] =
         "UPDATE channels SET status = $3, status_reason = $4, updated_at = $5 \
          WHERE tenant_id = $1 AND id = $2 AND status <> 'disabled'";
@@ -73,6 +73,8 @@ row! {
         status: ChannelStatus,
         status_reason: Option<String>,
         paused_until: Timestamp,
+        circuit_until: Timestamp,
+        limits: Json<ChannelLimits>,
         last_webhook_at: Option<Timestamp>,
         created_at: Timestamp,
         updated_at: Timestamp,
@@ -102,6 +104,10 @@ pub struct ChannelRecord {
     pub status_reason: Option<String>,
     /// Nothing is sent before this moment.
     pub paused_until: Timestamp,
+    /// The provider failed too often: it is left alone until this moment, then tried with one message. Zero when it works.
+    pub circuit_until: Timestamp,
+    /// How fast it may send.
+    pub limits: ChannelLimits,
     /// When a webhook came for it last.
     pub last_webhook_at: Option<Timestamp>,
     /// Its credentials.
@@ -133,6 +139,8 @@ impl ChannelRow {
             status: self.status,
             status_reason: self.status_reason,
             paused_until: self.paused_until,
+            circuit_until: self.circuit_until,
+            limits: self.limits.0,
             last_webhook_at: self.last_webhook_at,
             secret_hash: self.secret_hash,
             created_at: self.created_at,
@@ -171,6 +179,8 @@ pub struct ChannelDraft {
     pub display_phone: Option<String>,
     /// Its credentials.
     pub credentials: Credentials,
+    /// How fast it may send.
+    pub limits: ChannelLimits,
     /// Whether it is switched on.
     pub enabled: bool,
 }
@@ -241,6 +251,8 @@ pub fn create(
         status: ChannelStatus::Active,
         status_reason: None,
         paused_until: Timestamp::default(),
+        circuit_until: Timestamp::default(),
+        limits: ChannelLimits::default(),
         last_webhook_at: None,
         credentials: new.credentials.clone(),
         secret_hash,
@@ -357,6 +369,7 @@ pub fn update(
         account_id: record.account_id,
         display_phone: record.display_phone,
         credentials: record.credentials.clone(),
+        limits: record.limits,
         enabled: was_enabled,
     };
     change(&mut draft);
@@ -369,6 +382,7 @@ pub fn update(
     record.account_id = draft.account_id;
     record.display_phone = draft.display_phone;
     record.credentials = draft.credentials;
+    record.limits = draft.limits;
     record.secret_hash = own_secret_hash(keyring, record.kind, &record.credentials);
     record.updated_at = now;
     tx.execute(
@@ -384,6 +398,7 @@ pub fn update(
             record.status,
             record.status_reason.clone(),
             now,
+            Value::json(&record.limits)?,
         ],
     )?;
     let route = params![

@@ -3,29 +3,30 @@
 use waxwing_core::ids::{ChannelId, ContactId, ConversationId, TenantId};
 use waxwing_core::step::{ConversationState, Mode};
 use waxwing_core::time::Timestamp;
+use waxwing_core::window::Window;
 
 use crate::{SqlBuilder, StoreError, Tx, Value, inserts, params, row, statements};
 
 inserts! {
     ADD [tenant] = conversations(tenant_id uuid, id uuid, channel_id uuid, contact_id uuid, status text, mode text,
-        state text, last_template_key text, session_expires_at time, window_expires_at time, last_message_at time,
+        state text, last_template_key text, session_expires_at time, window_expires_at time, free_entry_until time, last_message_at time,
         created_at time, updated_at time) "";
 }
 
 statements! {
-    FIND [tenant] = "SELECT id, contact_id, mode, state, last_template_key, session_expires_at, window_expires_at \
-        FROM conversations WHERE tenant_id = $1 AND channel_id = $2 AND contact_id = $3 {lock}";
+    FIND [tenant] = "SELECT id, contact_id, mode, state, last_template_key, session_expires_at, window_expires_at, \
+        free_entry_until FROM conversations WHERE tenant_id = $1 AND channel_id = $2 AND contact_id = $3 {lock}";
     REMEMBER [tenant] = "UPDATE conversations SET status = 'open', state = $3, last_template_key = $4, \
-        session_expires_at = $5, window_expires_at = $6, last_message_at = $7, updated_at = $7 \
+        session_expires_at = $5, window_expires_at = $6, free_entry_until = $7, last_message_at = $8, updated_at = $8 \
         WHERE tenant_id = $1 AND id = $2";
     SENT_TEMPLATE [tenant] = "UPDATE conversations SET last_template_key = COALESCE($3, last_template_key), \
         last_message_at = $4, updated_at = $4 WHERE tenant_id = $1 AND id = $2";
     GET [tenant] = "SELECT v.id, v.channel_id, v.contact_id, v.status, v.mode, v.state, v.last_template_key, \
-        v.session_expires_at, v.window_expires_at, v.last_message_at, v.created_at, c.profile_name, c.phone_sealed, \
+        v.session_expires_at, v.window_expires_at, v.free_entry_until, v.last_message_at, v.created_at, c.profile_name, c.phone_sealed, \
         c.user_id_sealed FROM conversations v \
         JOIN contacts c ON c.tenant_id = v.tenant_id AND c.id = v.contact_id WHERE v.tenant_id = $1 AND v.id = $2";
     LIST [tenant] = "SELECT v.id, v.channel_id, v.contact_id, v.status, v.mode, v.state, v.last_template_key, \
-        v.session_expires_at, v.window_expires_at, v.last_message_at, v.created_at, c.profile_name, c.phone_sealed, \
+        v.session_expires_at, v.window_expires_at, v.free_entry_until, v.last_message_at, v.created_at, c.profile_name, c.phone_sealed, \
         c.user_id_sealed FROM conversations v \
         JOIN contacts c ON c.tenant_id = v.tenant_id AND c.id = v.contact_id WHERE v.tenant_id = $1";
 }
@@ -41,6 +42,7 @@ row! {
         last_template_key: Option<String>,
         session_expires_at: Option<Timestamp>,
         window_expires_at: Option<Timestamp>,
+        free_entry_until: Option<Timestamp>,
     }
 
     /// A conversation as the API shows it. No `Debug`: it holds a name.
@@ -55,6 +57,7 @@ row! {
         last_template_key: Option<String>,
         session_expires_at: Option<Timestamp>,
         window_expires_at: Option<Timestamp>,
+        free_entry_until: Option<Timestamp>,
         last_message_at: Timestamp,
         created_at: Timestamp,
         profile_name: Option<String>,
@@ -64,6 +67,15 @@ row! {
 }
 
 impl MemoryRow {
+    /// The customer service window.
+    #[must_use]
+    pub const fn window(&self) -> Window {
+        Window {
+            expires_at: self.window_expires_at,
+            free_entry_until: self.free_entry_until,
+        }
+    }
+
     /// The core's form of it.
     ///
     /// # Errors
@@ -75,7 +87,7 @@ impl MemoryRow {
             state: self.state.clone(),
             last_template_key: self.last_template_key.clone(),
             session_expires_at: self.session_expires_at,
-            window_expires_at: self.window_expires_at,
+            window: self.window(),
         })
     }
 }
@@ -137,7 +149,8 @@ pub fn create_many(
                 memory.state.clone(),
                 memory.last_template_key.clone(),
                 memory.session_expires_at,
-                memory.window_expires_at,
+                memory.window.expires_at,
+                memory.window.free_entry_until,
                 now,
                 now,
                 now
@@ -166,7 +179,8 @@ pub fn remember_many(
                 memory.state.clone(),
                 memory.last_template_key.clone(),
                 memory.session_expires_at,
-                memory.window_expires_at,
+                memory.window.expires_at,
+                memory.window.free_entry_until,
                 now
             ]
         })

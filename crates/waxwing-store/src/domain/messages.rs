@@ -10,6 +10,7 @@ use waxwing_core::ids::{AttemptId, ChannelId, ContactId, ConversationId, Message
 use waxwing_core::status::MessageStatus;
 use waxwing_core::step::Cause;
 use waxwing_core::time::Timestamp;
+use waxwing_core::window::OutsideWindow;
 
 use super::crypto::{BlindPurpose, Keyring, Place};
 use crate::{Json, SqlBuilder, StoreError, Tx, Value, inserts, params, row, statements};
@@ -18,8 +19,9 @@ inserts! {
     ADD [tenant] = messages(tenant_id uuid, id uuid, conversation_id uuid, contact_id uuid, channel_id uuid,
         direction text, kind text, status text, rank small, purpose text, body text, content json, template_key text,
         cause json, reply_to uuid, idempotency_key text, request_hash bytes, provider_id_sealed bytes,
-        provider_id_hash bytes, attempts small, priority small, due_at time, outcome_unknown bool,
-        may_be_duplicate bool, order_uncertain bool, provider_at time, created_at time, updated_at time) "";
+        provider_id_hash bytes, attempts small, priority small, due_at time, waits_for text,
+        outside_window json, outcome_unknown bool, may_be_duplicate bool, order_uncertain bool, provider_at time, created_at time,
+        updated_at time) "";
 }
 
 statements! {
@@ -32,7 +34,7 @@ statements! {
     LIST [tenant] = "SELECT m.id, m.conversation_id, m.contact_id, m.channel_id, m.direction, m.kind, m.status, m.body, \
         m.content, m.template_key, m.cause, m.reply_to, m.idempotency_key, m.provider_id_sealed, m.attempts, m.due_at, \
         m.outcome_unknown, m.may_be_duplicate, m.order_uncertain, m.error_class, m.error_code, m.error_message, \
-        m.pricing, m.provider_at, m.sent_at, m.delivered_at, m.read_at, m.failed_at, m.created_at, m.updated_at, \
+        m.pricing, m.waits_for, m.outside_window, m.provider_at, m.sent_at, m.delivered_at, m.read_at, m.failed_at, m.created_at, m.updated_at, \
         c.phone_sealed, c.user_id_sealed, m.purpose FROM messages m \
         JOIN contacts c ON c.tenant_id = m.tenant_id AND c.id = m.contact_id WHERE m.tenant_id = $1";
     ATTEMPTS [tenant] = "SELECT id, number, started_at, finished_at, outcome, error_class, error_code, error_message \
@@ -95,7 +97,31 @@ pub enum Way {
         request_hash: Option<Vec<u8>>,
         /// Not before.
         due_at: Timestamp,
+        /// Why it waits, when it does not have to go at once.
+        waits_for: Option<WaitsFor>,
+        /// What becomes of it outside of the customer service window; without it, it fails there.
+        outside_window: Option<OutsideWindow>,
     },
+}
+
+/// Why a queued message waits. Before it is due it does not hold up later messages of its conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// Its time has not come.
+    Time,
+    /// The customer service window is closed; the next message of the contact releases it.
+    Window,
+}
+
+impl WaitsFor {
+    /// The word in the store and in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Window => "window",
+        }
+    }
 }
 
 /// The keyed hash by which a provider's message id is looked up.
@@ -161,7 +187,7 @@ fn row_of(
     keyring: &Keyring,
     message: &NewMessage,
     now: Timestamp,
-) -> Result<[Value; 28], StoreError> {
+) -> Result<[Value; 30], StoreError> {
     let tenant = message.tenant_id;
     let (direction, status) = match message.way {
         Way::In { .. } => ("IN", MessageStatus::Received),
@@ -187,6 +213,7 @@ fn row_of(
             idempotency_key,
             request_hash,
             due_at,
+            ..
         } => (
             Some(*purpose),
             template_key.clone(),
@@ -195,6 +222,15 @@ fn row_of(
             *due_at,
         ),
     };
+    let (waits_for, outside_window) = match &message.way {
+        Way::In { .. } | Way::Echo { .. } => (None, None),
+        Way::Out {
+            waits_for,
+            outside_window,
+            ..
+        } => (*waits_for, outside_window.as_ref()),
+    };
+    let outside_window = outside_window.map(Value::json).transpose()?;
     Ok(params![
         tenant,
         message.id,
@@ -223,6 +259,8 @@ fn row_of(
         0i16,
         purpose.map_or(0, Purpose::priority),
         due_at,
+        waits_for.map(WaitsFor::as_str),
+        outside_window.unwrap_or(Value::Null),
         false,
         false,
         false,
@@ -354,6 +392,8 @@ row! {
         error_code: Option<String>,
         error_message: Option<String>,
         pricing: Option<Json<serde_json::Value>>,
+        waits_for: Option<String>,
+        outside_window: Option<Json<OutsideWindow>>,
         provider_at: Option<Timestamp>,
         sent_at: Option<Timestamp>,
         delivered_at: Option<Timestamp>,

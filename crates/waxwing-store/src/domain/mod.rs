@@ -8,6 +8,7 @@ pub mod costs;
 pub mod crypto;
 pub mod dead_letters;
 pub mod flows;
+pub mod gate;
 pub mod inbox;
 pub mod keys;
 pub mod marks;
@@ -20,6 +21,7 @@ pub mod statuses;
 pub mod templates;
 pub mod tenants;
 pub mod unknown;
+mod waiting;
 
 use crate::Module;
 
@@ -121,6 +123,11 @@ pub const MODULES: &[Module] = &[
         inserts: &[],
     },
     Module {
+        name: "gate",
+        statements: gate::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
         name: "templates",
         statements: templates::STATEMENTS,
         inserts: &[],
@@ -128,6 +135,11 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "tenants",
         statements: tenants::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "waiting",
+        statements: waiting::STATEMENTS,
         inserts: &[],
     },
     Module {

@@ -12,9 +12,12 @@ use waxwing_core::ids::{
     AttemptId, ChannelId, ContactId, ConversationId, MessageId, NodeId, TenantId,
 };
 use waxwing_core::time::Timestamp;
+use waxwing_core::window::OutsideWindow;
 
 use super::crypto::Keyring;
+use super::gate::{self, AtGate, HeldMessage};
 use super::messages::{self, provider_id_hash, seal_provider_id};
+pub use super::waiting::{Due, depth, due};
 use crate::{Engine, Json, StoreError, Tx, Value, inserts, params, row, statements};
 
 inserts! {
@@ -22,32 +25,19 @@ inserts! {
 }
 
 statements! {
-    /// Tenants with messages that wait: a loose scan of the queue's index.
-    TENANTS_WAITING [global, scan: "the recursive part walks the partial index one tenant at a time"] =
-        "WITH RECURSIVE waiting(tenant_id) AS ( \
-           SELECT (SELECT tenant_id FROM messages WHERE status = 'queued' AND tenant_id > $2 ORDER BY tenant_id LIMIT 1) \
-           UNION ALL \
-           SELECT (SELECT m.tenant_id FROM messages m WHERE m.status = 'queued' AND m.tenant_id > waiting.tenant_id \
-                   ORDER BY m.tenant_id LIMIT 1) FROM waiting WHERE waiting.tenant_id IS NOT NULL \
-         ) SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL LIMIT $1";
-    /// `OFFSET 0` keeps PostgreSQL from turning the look into the lane into a join: made while the table was empty, that
-    /// plan compared every waiting message with every other (1.4 s instead of 2 ms at 6,000).
-    DUE [tenant] = "SELECT m.id, m.conversation_id, m.priority FROM messages m WHERE m.tenant_id = $1 AND m.status = 'queued' AND m.due_at <= $2 \
-        AND NOT EXISTS (SELECT 1 FROM messages e WHERE e.tenant_id = $1 AND e.conversation_id = m.conversation_id AND e.id < m.id \
-          AND e.status IN ('queued', 'sending') AND (e.status = 'queued' OR e.outcome_unknown = FALSE OR e.unknown_at > $3) LIMIT 1 OFFSET 0) \
-        AND EXISTS (SELECT 1 FROM channels c WHERE c.tenant_id = $1 AND c.id = m.channel_id AND c.status = 'active' AND c.paused_until <= $2) \
-        ORDER BY m.due_at, m.id LIMIT $4";
-    NEXT_IN_LANE [tenant] = "SELECT id, priority, due_at FROM messages WHERE tenant_id = $1 AND conversation_id = $2 AND status IN ('queued', 'sending') AND status = 'queued' \
-        ORDER BY id LIMIT 1";
-    CLAIM [tenant] = "UPDATE messages SET status = 'sending', rank = 10, claimed_by = $3, attempt_id = $4, attempts = attempts + 1, updated_at = $5, \
+    NEXT_IN_LANE [tenant] = "SELECT id, channel_id, priority, due_at FROM messages WHERE tenant_id = $1 AND conversation_id = $2 AND status IN ('queued', 'sending') AND status = 'queued' \
+        AND (waits_for IS NULL OR due_at <= $3) ORDER BY id LIMIT 1";
+    CLAIM [tenant] = "UPDATE messages SET status = 'sending', rank = 10, claimed_by = $3, attempt_id = $4, attempts = attempts + 1, waits_for = NULL, updated_at = $5, \
           order_uncertain = EXISTS (SELECT 1 FROM messages u WHERE u.tenant_id = $1 AND u.conversation_id = messages.conversation_id \
             AND u.id < $2 AND u.status IN ('queued', 'sending') AND u.status = 'sending' AND u.unknown_at IS NOT NULL) \
         WHERE tenant_id = $1 AND id = $2 AND status = 'queued' AND due_at <= $5 \
         AND NOT EXISTS (SELECT 1 FROM messages e WHERE e.tenant_id = $1 AND e.conversation_id = messages.conversation_id AND e.id < $2 \
-          AND e.status IN ('queued', 'sending') AND (e.status = 'queued' OR e.outcome_unknown = FALSE OR e.unknown_at > $6) LIMIT 1 OFFSET 0) \
+          AND e.status IN ('queued', 'sending') AND (e.waits_for IS NULL OR e.due_at <= $5) \
+          AND (e.status = 'queued' OR e.outcome_unknown = FALSE OR e.unknown_at > $6) LIMIT 1 OFFSET 0) \
         AND EXISTS (SELECT 1 FROM channels c WHERE c.tenant_id = $1 AND c.id = messages.channel_id AND c.status = 'active' AND c.paused_until <= $5) \
-        RETURNING id, conversation_id, contact_id, channel_id, content, purpose, attempts, attempt_id, reply_to, may_be_duplicate";
-    RECIPIENT [tenant] = "SELECT phone_sealed, user_id_sealed FROM contacts WHERE tenant_id = $1 AND id = $2";
+        RETURNING id, conversation_id, contact_id, channel_id, content, purpose, attempts, attempt_id, reply_to, may_be_duplicate, outside_window";
+    RECIPIENT [tenant] = "SELECT c.phone_sealed, c.user_id_sealed, v.window_expires_at FROM contacts c \
+        JOIN conversations v ON v.tenant_id = $1 AND v.id = $3 WHERE c.tenant_id = $1 AND c.id = $2";
     SENT [tenant] = "UPDATE messages SET status = 'sent', rank = 20, sent_at = COALESCE(sent_at, $4), provider_id_sealed = COALESCE(provider_id_sealed, $5), \
         provider_id_hash = COALESCE(provider_id_hash, $6), claimed_by = NULL, outcome_unknown = FALSE, unknown_at = NULL, error_class = NULL, error_code = NULL, \
         error_message = NULL, updated_at = $4 WHERE tenant_id = $1 AND id = $2 AND attempt_id = $3 AND rank < 20";
@@ -66,26 +56,19 @@ statements! {
     FINISH_ATTEMPT [tenant] = "UPDATE attempts SET finished_at = $3, outcome = $4, error_class = $5, error_code = $6, error_message = $7 \
         WHERE tenant_id = $1 AND id = $2";
     PAUSE_CHANNEL [tenant] = "UPDATE channels SET paused_until = $3 WHERE tenant_id = $1 AND id = $2 AND paused_until < $3";
+    OPEN_CIRCUIT [tenant] = "UPDATE channels SET paused_until = CASE WHEN paused_until < $3 THEN $3 ELSE paused_until END, circuit_until = $3 \
+        WHERE tenant_id = $1 AND id = $2";
+    CLOSE_CIRCUIT [tenant] = "UPDATE channels SET paused_until = 0, circuit_until = 0 WHERE tenant_id = $1 AND id = $2 AND circuit_until > 0";
     RELEASE [tenant] = "UPDATE messages SET status = 'queued', rank = 0, attempts = attempts - 1, claimed_by = NULL, attempt_id = NULL, updated_at = $4 \
         WHERE tenant_id = $1 AND id = $2 AND attempt_id = $3 AND status = 'sending' AND outcome_unknown = FALSE";
     FORGET_ATTEMPT [tenant] = "DELETE FROM attempts WHERE tenant_id = $1 AND id = $2 AND finished_at IS NULL";
     RETRY_FAILED [tenant] = "UPDATE messages SET status = 'queued', rank = 0, due_at = $3, attempts = 0, outcome_unknown = FALSE, unknown_at = NULL, \
         may_be_duplicate = CASE WHEN outcome_unknown THEN TRUE ELSE may_be_duplicate END, provider_id_sealed = NULL, provider_id_hash = NULL, \
         error_class = NULL, error_code = NULL, error_message = NULL, failed_at = NULL, sent_at = NULL, updated_at = $3 \
-        WHERE tenant_id = $1 AND id = $2 AND (status = 'failed' OR (status = 'sending' AND outcome_unknown = TRUE)) RETURNING conversation_id, priority";
-    DEPTH [global, scan: "counts the partial index of what waits"] = "SELECT count(*) FROM messages WHERE status = 'queued'";
-    OLDEST [tenant, scan: "the index is in this order, its first row is the answer"] = "SELECT created_at FROM messages WHERE tenant_id = $1 AND status = 'queued' ORDER BY due_at LIMIT 1";
+        WHERE tenant_id = $1 AND id = $2 AND (status = 'failed' OR (status = 'sending' AND outcome_unknown = TRUE)) RETURNING conversation_id, channel_id, priority";
 }
 
 row! {
-    /// A message that may be claimed.
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct DueRow {
-        id: MessageId,
-        conversation_id: ConversationId,
-        priority: i64,
-    }
-
     struct ClaimRow {
         id: MessageId,
         conversation_id: ConversationId,
@@ -97,6 +80,13 @@ row! {
         attempt_id: AttemptId,
         reply_to: Option<MessageId>,
         may_be_duplicate: bool,
+        outside_window: Option<Json<OutsideWindow>>,
+    }
+
+    struct RecipientRow {
+        phone_sealed: Option<Vec<u8>>,
+        user_id_sealed: Option<Vec<u8>>,
+        window_expires_at: Option<Timestamp>,
     }
 }
 
@@ -107,96 +97,48 @@ pub struct Hint {
     pub tenant_id: TenantId,
     /// Its conversation: messages of one conversation go out in order.
     pub conversation_id: ConversationId,
+    /// Its channel, which decides how fast it may go.
+    pub channel_id: ChannelId,
     /// The message.
     pub message_id: MessageId,
     /// Lower goes first.
     pub priority: i64,
 }
 
-/// Tenants of one look for due messages.
-const TENANTS_LOOKED_AT: u32 = 1_000;
-/// About how many messages one look brings.
-const HINTS_LOOKED_FOR: u32 = 4_096;
-
-fn lane_cutoff(now: Timestamp) -> Timestamp {
+pub(super) fn lane_cutoff(now: Timestamp) -> Timestamp {
     now.minus(UNKNOWN_LANE_WAIT)
 }
 
-/// What a look for due messages found.
-#[derive(Debug, Clone)]
-pub struct Due {
-    /// The messages.
-    pub hints: Vec<Hint>,
-    /// Where the next look begins.
-    pub last: Option<TenantId>,
-    /// There may be more than these.
-    pub more: bool,
-}
-
-/// Messages that are due and first in their conversation: of the tenants after `after`, at most `TENANTS_LOOKED_AT`,
-/// with equal parts for each. The last tenant that was looked at is where the next look begins, `None` at the end.
-///
-/// # Errors
-/// What the database says.
-pub fn due(tx: &mut Tx<'_>, after: Option<TenantId>, now: Timestamp) -> Result<Due, StoreError> {
-    let after = after.map_or(uuid::Uuid::nil(), TenantId::uuid);
-    let waiting = tx.query::<TenantId>(&TENANTS_WAITING, &params![TENANTS_LOOKED_AT, after])?;
-    let part = (HINTS_LOOKED_FOR / u32::try_from(waiting.len().max(1)).unwrap_or(u32::MAX))
-        .clamp(8, 1_024);
-    let sets: Vec<_> = waiting
-        .iter()
-        .map(|tenant| params![*tenant, now, lane_cutoff(now), part])
-        .collect();
-    let rows = tx.query_many::<DueRow>(&DUE, &sets)?;
-    let full = waiting.len() == TENANTS_LOOKED_AT as usize;
-    let last = waiting.last().copied().filter(|_| full);
-    let cut = rows.iter().any(|rows| rows.len() >= part as usize);
-    let hint = |tenant_id: TenantId| {
-        move |row: DueRow| Hint {
-            tenant_id,
-            conversation_id: row.conversation_id,
-            message_id: row.id,
-            priority: row.priority,
-        }
-    };
-    let hints = waiting
-        .into_iter()
-        .zip(rows)
-        .flat_map(|(tenant, rows)| rows.into_iter().map(hint(tenant)))
-        .collect();
-    Ok(Due {
-        hints,
-        last,
-        more: cut || last.is_some(),
-    })
-}
-
-/// The next waiting messages of conversations, due or not, with their due times.
+/// The next waiting messages of conversations, due or not, with their due times. What waits for its time or for the
+/// window is not meant.
 ///
 /// # Errors
 /// What the database says.
 pub fn next_in_lanes(
     tx: &mut Tx<'_>,
     lanes: &[(TenantId, ConversationId)],
+    now: Timestamp,
 ) -> Result<Vec<(Hint, Timestamp)>, StoreError> {
     let sets: Vec<_> = lanes
         .iter()
-        .map(|(tenant, conversation)| params![*tenant, *conversation])
+        .map(|(tenant, conversation)| params![*tenant, *conversation, now])
         .collect();
-    let rows = tx.query_many::<(MessageId, i64, Timestamp)>(&NEXT_IN_LANE, &sets)?;
+    let rows = tx.query_many::<(MessageId, ChannelId, i64, Timestamp)>(&NEXT_IN_LANE, &sets)?;
     let hints = lanes
         .iter()
         .zip(rows)
         .flat_map(|((tenant_id, conversation_id), rows)| {
-            rows.into_iter().map(|(message_id, priority, due_at)| {
-                let hint = Hint {
-                    tenant_id: *tenant_id,
-                    conversation_id: *conversation_id,
-                    message_id,
-                    priority,
-                };
-                (hint, due_at)
-            })
+            rows.into_iter()
+                .map(|(message_id, channel_id, priority, due_at)| {
+                    let hint = Hint {
+                        tenant_id: *tenant_id,
+                        conversation_id: *conversation_id,
+                        channel_id,
+                        message_id,
+                        priority,
+                    };
+                    (hint, due_at)
+                })
         });
     Ok(hints.collect())
 }
@@ -232,8 +174,17 @@ pub struct Claimed {
     pub user_id_sealed: Option<Vec<u8>>,
 }
 
-/// Claims messages and records an attempt for each. Those that are not due, not first in their conversation, or
-/// claimed by somebody else are left out.
+/// What became of messages that were to be claimed.
+#[derive(Clone, Default)]
+pub struct Claims {
+    /// These are to be sent.
+    pub claimed: Vec<Claimed>,
+    /// These did not pass the gate.
+    pub held: Vec<HeldMessage>,
+}
+
+/// Claims messages, lets them pass the gate and records an attempt for each. Those that are not due, not first in their
+/// conversation, or claimed by somebody else are left out.
 ///
 /// # Errors
 /// What the database says.
@@ -242,7 +193,7 @@ pub fn claim(
     hints: &[(Hint, AttemptId)],
     node: NodeId,
     now: Timestamp,
-) -> Result<Vec<Claimed>, StoreError> {
+) -> Result<Claims, StoreError> {
     // In the order of `messages::lock`: two nodes that want the same messages wait instead of blocking each other.
     let mut hints = hints.to_vec();
     hints.sort_unstable_by_key(|(hint, _)| (hint.tenant_id, hint.message_id));
@@ -259,50 +210,82 @@ pub fn claim(
             ]
         })
         .collect();
-    let mut claimed = Vec::with_capacity(hints.len());
-    for ((hint, _), rows) in hints.iter().zip(tx.query_many::<ClaimRow>(&CLAIM, &sets)?) {
-        claimed.extend(rows.into_iter().map(|row| (hint.tenant_id, row)));
+    let mut rows = Vec::with_capacity(hints.len());
+    for ((hint, _), found) in hints.iter().zip(tx.query_many::<ClaimRow>(&CLAIM, &sets)?) {
+        rows.extend(found.into_iter().map(|row| (hint.tenant_id, row)));
     }
-    let attempts: Vec<_> = claimed
+    let recipients: Vec<_> = rows
         .iter()
-        .map(|(tenant, row)| params![*tenant, row.attempt_id, row.id, row.attempts, now])
+        .map(|(tenant, row)| params![*tenant, row.contact_id, row.conversation_id])
         .collect();
-    tx.insert_many(&ADD_ATTEMPTS, &attempts)?;
-    let recipients: Vec<_> = claimed
-        .iter()
-        .map(|(tenant, row)| params![*tenant, row.contact_id])
-        .collect();
-    let recipients =
-        tx.query_many::<(Option<Vec<u8>>, Option<Vec<u8>>)>(&RECIPIENT, &recipients)?;
-    claimed
-        .into_iter()
-        .zip(recipients)
-        .map(|((tenant_id, row), recipient)| {
-            let (phone_sealed, user_id_sealed) = recipient
-                .into_iter()
-                .next()
-                .ok_or_else(|| StoreError::corrupt("a message without its contact"))?;
-            Ok(Claimed {
+    let recipients = tx.query_many::<RecipientRow>(&RECIPIENT, &recipients)?;
+    let mut claims = Claims::default();
+    for ((tenant_id, mut row), recipient) in rows.into_iter().zip(recipients) {
+        let recipient = recipient
+            .into_iter()
+            .next()
+            .ok_or_else(|| StoreError::corrupt("a message without its contact"))?;
+        let at_gate = AtGate {
+            tenant_id,
+            message_id: row.id,
+            conversation_id: row.conversation_id,
+            attempt_id: row.attempt_id,
+            purpose: row.purpose(),
+            content: &mut row.content.0,
+            outside: gate::choice(row.outside_window.as_ref()),
+            window_expires_at: recipient.window_expires_at,
+        };
+        match gate::pass(tx, at_gate, now)? {
+            None => claims.claimed.push(row.claimed(tenant_id, recipient)),
+            Some(held) => claims.held.push(HeldMessage {
                 tenant_id,
                 message_id: row.id,
                 conversation_id: row.conversation_id,
-                contact_id: row.contact_id,
-                channel_id: row.channel_id,
-                content: row.content.0,
-                purpose: row
-                    .purpose
-                    .as_deref()
-                    .and_then(Purpose::parse)
-                    .unwrap_or(Purpose::Transactional),
-                attempts: row.attempts,
-                attempt_id: row.attempt_id,
-                reply_to: row.reply_to,
-                may_be_duplicate: row.may_be_duplicate,
-                phone_sealed,
-                user_id_sealed,
-            })
+                held,
+            }),
+        }
+    }
+    let attempts: Vec<_> = claims
+        .claimed
+        .iter()
+        .map(|claimed| {
+            params![
+                claimed.tenant_id,
+                claimed.attempt_id,
+                claimed.message_id,
+                claimed.attempts,
+                now
+            ]
         })
-        .collect()
+        .collect();
+    tx.insert_many(&ADD_ATTEMPTS, &attempts)?;
+    Ok(claims)
+}
+
+impl ClaimRow {
+    fn purpose(&self) -> Purpose {
+        let known = self.purpose.as_deref().and_then(Purpose::parse);
+        known.unwrap_or(Purpose::Transactional)
+    }
+
+    fn claimed(self, tenant_id: TenantId, recipient: RecipientRow) -> Claimed {
+        let purpose = self.purpose();
+        Claimed {
+            tenant_id,
+            message_id: self.id,
+            conversation_id: self.conversation_id,
+            contact_id: self.contact_id,
+            channel_id: self.channel_id,
+            content: self.content.0,
+            purpose,
+            attempts: self.attempts,
+            attempt_id: self.attempt_id,
+            reply_to: self.reply_to,
+            may_be_duplicate: self.may_be_duplicate,
+            phone_sealed: recipient.phone_sealed,
+            user_id_sealed: recipient.user_id_sealed,
+        }
+    }
 }
 
 /// Takes claims back whose commit may or may not have happened. Only for attempts that surely sent nothing: those that
@@ -461,6 +444,24 @@ pub fn record(
     Ok(moved)
 }
 
+/// Notes that the circuit of a channel opened, until when, or closed: so that every node holds its messages, and people
+/// see why.
+///
+/// # Errors
+/// What the database says.
+pub fn note_circuit(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    channel: ChannelId,
+    open_until: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    match open_until {
+        Some(until) => tx.execute(&OPEN_CIRCUIT, &params![tenant, channel, until]),
+        None => tx.execute(&CLOSE_CIRCUIT, &params![tenant, channel]),
+    }
+    .map(|_| ())
+}
+
 /// Records that end alike: which ones, and the values of each.
 struct Group {
     statement: &'static crate::Statement,
@@ -524,30 +525,16 @@ pub fn retry_by_hand(
     id: MessageId,
     now: Timestamp,
 ) -> Result<Option<Hint>, StoreError> {
-    let row = tx.query_opt::<(ConversationId, i64)>(&RETRY_FAILED, &params![tenant, id, now])?;
-    Ok(row.map(|(conversation_id, priority)| Hint {
+    let row =
+        tx.query_opt::<(ConversationId, ChannelId, i64)>(&RETRY_FAILED, &params![tenant, id, now])?;
+    Ok(row.map(|(conversation_id, channel_id, priority)| Hint {
         tenant_id: tenant,
         conversation_id,
+        channel_id,
         message_id: id,
         priority,
     }))
 }
 
-/// How many messages wait, over all tenants, and since when the oldest does among the first tenants.
-///
-/// # Errors
-/// What the database says.
-pub fn depth(tx: &mut Tx<'_>) -> Result<(u64, Option<Timestamp>), StoreError> {
-    let depth = tx.query_one::<u64>(&DEPTH, &[])?;
-    let tenants = tx.query::<TenantId>(&TENANTS_WAITING, &params![100, uuid::Uuid::nil()])?;
-    let sets: Vec<_> = tenants.into_iter().map(|tenant| params![tenant]).collect();
-    let oldest = tx
-        .query_many::<Timestamp>(&OLDEST, &sets)?
-        .into_iter()
-        .flatten()
-        .min();
-    Ok((depth, oldest))
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use waxwing_core::delivery::Purpose;
 use waxwing_core::errors::{ErrorClass, ProviderError};
-use waxwing_core::ids::{ConversationId, MessageId, NodeId, TenantId};
+use waxwing_core::ids::{ChannelId, ConversationId, MessageId, NodeId, TenantId};
 use waxwing_core::settings::TenantSettings;
 use waxwing_core::time::Timestamp;
 
@@ -14,7 +14,7 @@ statements! {
     ORPHANS [global] = "UPDATE messages SET outcome_unknown = TRUE, unknown_at = $2, claimed_by = NULL, error_class = 'unknown', \
         error_message = 'the process ended while the message was being sent', updated_at = $2 \
         WHERE claimed_by = $1 AND status = 'sending' RETURNING tenant_id, id, conversation_id";
-    UNKNOWN_DUE [global] = "SELECT m.tenant_id, m.id, m.conversation_id, m.purpose, m.may_be_duplicate, t.settings FROM messages m \
+    UNKNOWN_DUE [global] = "SELECT m.tenant_id, m.id, m.conversation_id, m.channel_id, m.purpose, m.may_be_duplicate, t.settings FROM messages m \
         JOIN tenants t ON t.id = m.tenant_id WHERE m.unknown_at <= $1 ORDER BY m.unknown_at LIMIT $2";
     RESEND [tenant] = "UPDATE messages SET status = 'queued', rank = 0, outcome_unknown = FALSE, unknown_at = NULL, may_be_duplicate = TRUE, due_at = $3, \
         updated_at = $3 WHERE tenant_id = $1 AND id = $2 AND status = 'sending' AND outcome_unknown = TRUE";
@@ -27,6 +27,7 @@ row! {
         tenant_id: TenantId,
         id: MessageId,
         conversation_id: ConversationId,
+        channel_id: ChannelId,
         purpose: Option<String>,
         may_be_duplicate: bool,
         settings: Json<TenantSettings>,
@@ -54,6 +55,8 @@ pub struct UnknownMessage {
     pub message_id: MessageId,
     /// Its conversation.
     pub conversation_id: ConversationId,
+    /// Its channel.
+    pub channel_id: ChannelId,
     /// Why it was sent.
     pub purpose: Purpose,
     /// It was sent a second time already.
@@ -77,6 +80,7 @@ pub fn waiting_for(
         tenant_id: row.tenant_id,
         message_id: row.id,
         conversation_id: row.conversation_id,
+        channel_id: row.channel_id,
         purpose: row
             .purpose
             .as_deref()

@@ -84,6 +84,7 @@ async fn a_rating_is_stored_and_not_answered(app: TestApp) {
 on_both!(a_sent_template_makes_its_buttons_current);
 async fn a_sent_template_makes_its_buttons_current(app: TestApp) {
     let bank = app.bank().await;
+    app.writes_first(&bank, "16505551234").await;
     let phone = app.phone(&bank, "16505551234", "Ada");
     let body = json!({"to": "+1 650 555 1234", "templateKey": "cards", "variables": {}});
     let answer = app
@@ -130,6 +131,7 @@ async fn a_session_ends_by_inactivity(app: TestApp) {
 on_both!(a_list_is_shown_and_chosen_from);
 async fn a_list_is_shown_and_chosen_from(app: TestApp) {
     let bank = app.bank().await;
+    app.writes_first(&bank, "16505551234").await;
     let path = format!("/tenants/{}", bank.id);
     let list = json!({"key": "list", "kind": "interactive_list", "body": "Choose", "button": "Open", "sections": [
         {"rows": [{"id": "row1", "title": "One", "description": "first", "nextTemplateKey": "balance"}]}]});

@@ -25,10 +25,11 @@ async fn acknowledged_webhooks_and_sends_survive_a_kill(mut app: TestApp) {
                 acknowledged += 1;
             }
             let key = format!("{round}-{n}");
-            let send = json!({"to": format!("+16505552{round}{n:02}"), "text": "x", "idempotency_key": key});
+            let send = json!({"to": format!("+16505552{round}{n:02}"), "idempotency_key": key,
+                "messageTemplate": {"name": "hello", "language": "en"}});
             assert_eq!(
                 app.api
-                    .post(&format!("/tenants/{}/send", bank.id), &send)
+                    .post(&format!("/tenants/{}/send/template", bank.id), &send)
                     .await
                     .status,
                 202

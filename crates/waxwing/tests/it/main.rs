@@ -5,8 +5,10 @@
 mod contacts;
 mod conversation;
 mod durability;
+mod pacing;
 mod sends;
 mod statuses;
 mod support;
 mod tenants;
 mod webhooks;
+mod window;

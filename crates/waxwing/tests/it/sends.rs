@@ -9,6 +9,7 @@ use crate::support::{SOON, on_both};
 on_both!(a_message_is_sent_and_climbs_the_ladder);
 async fn a_message_is_sent_and_climbs_the_ladder(app: TestApp) {
     let bank = app.bank().await;
+    app.writes_first(&bank, "16505551234").await;
     let phone = app.phone(&bank, "16505551234", "Ada");
     let path = format!("/tenants/{}/send", bank.id);
     let answer = app
@@ -120,6 +121,7 @@ async fn bad_sends_are_refused_with_the_field(app: TestApp) {
 on_both!(an_idempotency_key_never_makes_two_messages);
 async fn an_idempotency_key_never_makes_two_messages(app: TestApp) {
     let bank = app.bank().await;
+    app.writes_first(&bank, "16505551234").await;
     let path = format!("/tenants/{}/send", bank.id);
     let body = json!({"to": "+16505551234", "text": "once", "idempotency_key": "order-7"});
     let posts: Vec<_> = (0..50)
@@ -167,6 +169,7 @@ fn script(act: Fault) -> FaultScript {
 on_both!(a_passing_fault_is_retried);
 async fn a_passing_fault_is_retried(app: TestApp) {
     let bank = app.bank().await;
+    app.writes_first(&bank, "16505551234").await;
     app.emulator.set_faults(script(Fault::Error {
         code: 131_016,
         status: Some(503),
@@ -192,6 +195,7 @@ async fn a_passing_fault_is_retried(app: TestApp) {
 on_both!(a_permanent_failure_becomes_a_dead_letter_that_can_be_retried);
 async fn a_permanent_failure_becomes_a_dead_letter_that_can_be_retried(app: TestApp) {
     let bank = app.bank().await;
+    app.writes_first(&bank, "16505551234").await;
     app.emulator.set_faults(script(Fault::Error {
         code: 131_026,
         status: None,
@@ -235,6 +239,7 @@ async fn a_permanent_failure_becomes_a_dead_letter_that_can_be_retried(app: Test
 on_both!(a_broken_channel_keeps_its_queue);
 async fn a_broken_channel_keeps_its_queue(app: TestApp) {
     let bank = app.bank().await;
+    app.writes_first(&bank, "16505551234").await;
     app.emulator.set_faults(script(Fault::Error {
         code: 190,
         status: None,
@@ -277,6 +282,7 @@ async fn a_broken_channel_keeps_its_queue(app: TestApp) {
 on_both!(a_lost_answer_is_settled_by_its_status_and_not_sent_again);
 async fn a_lost_answer_is_settled_by_its_status_and_not_sent_again(app: TestApp) {
     let bank = app.bank().await;
+    app.writes_first(&bank, "16505551234").await;
     app.emulator.set_faults(script(Fault::LoseAnswer));
     let path = format!("/tenants/{}/send", bank.id);
     assert_eq!(
@@ -307,6 +313,7 @@ on_both!(
 );
 async fn an_unknown_outcome_without_a_status_is_shown_and_held(app: TestApp) {
     let bank = app.bank().await;
+    app.writes_first(&bank, "16505551234").await;
     let settings = format!("/api/tenants/{}/settings", bank.id);
     assert_eq!(
         app.api
@@ -398,6 +405,7 @@ async fn a_message_that_waits_can_be_taken_back(app: TestApp) {
 on_both!(messages_of_one_contact_go_out_in_order);
 async fn messages_of_one_contact_go_out_in_order(app: TestApp) {
     let bank = app.bank().await;
+    app.writes_first(&bank, "16505551234").await;
     let path = format!("/tenants/{}/send", bank.id);
     app.emulator.set_faults(script(Fault::Error {
         code: 131_016,

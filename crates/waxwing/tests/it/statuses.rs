@@ -32,8 +32,8 @@ async fn statuses_never_go_back(app: TestApp) {
         let answer = app
             .api
             .post(
-                &format!("/tenants/{}/send", bank.id),
-                &json!({"to": to, "text": "x"}),
+                &format!("/tenants/{}/send/template", bank.id),
+                &json!({"to": to, "messageTemplate": {"name": "hello", "language": "en"}}),
             )
             .await;
         let id = answer.body["message"]["id"].as_str().unwrap().to_owned();
@@ -74,6 +74,7 @@ async fn statuses_never_go_back(app: TestApp) {
 on_both!(a_status_before_the_answer_is_kept_and_applied);
 async fn a_status_before_the_answer_is_kept_and_applied(app: TestApp) {
     let bank = app.bank().await;
+    app.writes_first(&bank, "16505551234").await;
     app.emulator.set_faults(waxwing_emulator::FaultScript::one(
         waxwing_emulator::FaultPoint::Send,
         waxwing_emulator::FaultMatch::all(),
@@ -111,6 +112,7 @@ on_both!(a_late_failure_explains_itself, |mut options| {
 });
 async fn a_late_failure_explains_itself(app: TestApp) {
     let bank = app.bank().await;
+    app.writes_first(&bank, "16505551234").await;
     let path = format!("/tenants/{}/send", bank.id);
     assert_eq!(
         app.api
@@ -153,10 +155,11 @@ on_both!(delivered_messages_are_charged_once, |mut options| {
 });
 async fn delivered_messages_are_charged_once(app: TestApp) {
     let bank = app.bank().await;
-    let send = format!("/tenants/{}/send", bank.id);
+    let send = format!("/tenants/{}/send/template", bank.id);
     let mut ids = Vec::new();
     for n in 0..3 {
-        let body = json!({"to": format!("+1650555000{n}"), "text": "x"});
+        let template = json!({"name": "hello", "language": "en"});
+        let body = json!({"to": format!("+1650555000{n}"), "messageTemplate": template});
         let answer = app.api.post(&send, &body).await;
         let id = answer.body["message"]["id"].as_str().unwrap().to_owned();
         let path = format!("/api/tenants/{}/messages/{id}", bank.id);

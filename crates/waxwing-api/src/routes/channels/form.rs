@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use waxwing_core::channel::{ChannelKind, credential};
+use waxwing_core::channel::{ChannelKind, ChannelLimits, credential};
 use waxwing_core::ids::{ChannelId, TenantId};
 use waxwing_core::phone::Phone;
 use waxwing_core::secret::Secret;
@@ -148,6 +148,15 @@ pub struct ChannelView {
     pub status: &'static str,
     /// Why it is broken.
     pub status_reason: Option<String>,
+    /// `closed`: it sends. `open`: its provider failed too often, so its messages wait until `circuitUntil`. `half_open`: one
+    /// message tries whether the provider works again.
+    #[schema(value_type = String, example = "closed")]
+    pub circuit: &'static str,
+    /// Until when nothing is sent because the provider failed.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub circuit_until: Option<Timestamp>,
+    /// How fast it may send.
+    pub limits: LimitsView,
     /// What the provider has to be told about webhooks.
     pub webhooks: Webhooks,
     /// Whose secret signs its webhooks: `channel` or `platform`.
@@ -170,7 +179,8 @@ pub struct ChannelView {
 impl ChannelView {
     /// A channel as its tenant sees it. `public_url` is where the world reaches this server.
     #[must_use]
-    pub fn new(record: ChannelRecord, public_url: Option<&str>) -> Self {
+    pub fn new(record: ChannelRecord, public_url: Option<&str>, now: Timestamp) -> Self {
+        let until = record.circuit_until;
         Self {
             id: record.channel_id,
             tenant_id: record.tenant_id,
@@ -183,6 +193,15 @@ impl ChannelView {
             display_phone: record.display_phone,
             status: record.status.as_str(),
             status_reason: record.status_reason,
+            circuit: if until == Timestamp::default() {
+                "closed"
+            } else if until > now {
+                "open"
+            } else {
+                "half_open"
+            },
+            circuit_until: Some(until).filter(|until| *until > now),
+            limits: record.limits.into(),
             webhook_secret: if record.secret_hash.is_some() {
                 "channel"
             } else {
@@ -196,6 +215,75 @@ impl ChannelView {
             last_webhook_at: record.last_webhook_at,
             created_at: record.created_at,
             updated_at: record.updated_at,
+        }
+    }
+}
+
+/// How fast a channel may send, where that is not the provider's usual (null).
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitsView {
+    /// Messages a second.
+    pub messages_per_second: Option<u32>,
+    /// Calls to the provider at the same time.
+    pub concurrency: Option<u32>,
+    /// Messages to one contact that may go at once; after them one in six seconds.
+    pub contact_burst: Option<u32>,
+}
+
+impl From<ChannelLimits> for LimitsView {
+    fn from(limits: ChannelLimits) -> Self {
+        Self {
+            messages_per_second: limits.messages_per_second,
+            concurrency: limits.concurrency,
+            contact_burst: limits.contact_burst,
+        }
+    }
+}
+
+/// Changes of a channel's speed; what is absent stays, null is the provider's usual.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LimitsInput {
+    /// Messages a second: 80 of a usual number at Meta, 1000 after its upgrade.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 100_000)]
+    messages_per_second: Option<Option<u32>>,
+    /// Calls to the provider at the same time.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_024)]
+    concurrency: Option<Option<u32>>,
+    /// Messages to one contact that may go at once; after them one in six seconds. Meta's and 360dialog's usual is 45, the
+    /// others have no such limit.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000_000)]
+    contact_burst: Option<Option<u32>>,
+}
+
+impl LimitsInput {
+    pub(super) fn check(self, checks: &mut Checks) {
+        let fields = [
+            ("messagesPerSecond", self.messages_per_second, 100_000),
+            ("concurrency", self.concurrency, 1_024),
+            ("contactBurst", self.contact_burst, 1_000_000),
+        ];
+        for (name, given, max) in fields {
+            if given
+                .flatten()
+                .is_some_and(|value| !(1..=max).contains(&value))
+            {
+                checks.wrong(format!("limits.{name}"), format!("must be 1 to {max}"));
+            }
+        }
+    }
+
+    pub(super) fn over(self, limits: ChannelLimits) -> ChannelLimits {
+        ChannelLimits {
+            messages_per_second: self
+                .messages_per_second
+                .unwrap_or(limits.messages_per_second),
+            concurrency: self.concurrency.unwrap_or(limits.concurrency),
+            contact_burst: self.contact_burst.unwrap_or(limits.contact_burst),
         }
     }
 }
@@ -332,6 +420,8 @@ pub struct PatchChannel {
     pub(super) display_phone: Option<Option<String>>,
     /// Credentials to change.
     pub(super) credentials: Option<CredentialsInput>,
+    /// How fast it may send.
+    pub(super) limits: Option<LimitsInput>,
     /// Whether it is switched on. Switched off, its number is free for another channel.
     pub(super) enabled: Option<bool>,
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use waxwing_app::send::Outside;
 use waxwing_core::content::{Button, Content, Frame, Media, Section};
+use waxwing_core::delivery::Purpose;
 use waxwing_core::identity::{Bsuid, Identity};
 use waxwing_core::ids::{ChannelId, MessageId};
 use waxwing_core::limits;
@@ -29,6 +31,59 @@ pub struct Envelope {
     reply_to: Option<String>,
     /// Not before this time (RFC 3339).
     send_at: Option<String>,
+    /// `bulk` for one of many: it goes after everything else, and is never sent again when nobody knows whether it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<Priority>,
+    /// What becomes of a free-form message while the customer service window is closed; without it, it is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outside_window: Option<OutsideForm>,
+}
+
+/// Who goes first.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// A message that somebody waits for.
+    Normal,
+    /// One of many.
+    Bulk,
+}
+
+/// What becomes of a free-form message while the customer service window is closed: `refuse`, `wait` (until the contact
+/// writes, at most seven days), or a message template that is sent in its place.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum OutsideForm {
+    /// `refuse` or `wait`.
+    #[schema(example = "wait")]
+    Word(String),
+    /// A message template that is sent in its place.
+    #[serde(rename_all = "camelCase")]
+    Template {
+        /// The message template.
+        message_template: MessageTemplateForm,
+    },
+}
+
+impl OutsideForm {
+    fn read(self, checks: &mut Checks) -> Outside {
+        match self {
+            Self::Word(word) => match word.as_str() {
+                "refuse" => Outside::Refuse,
+                "wait" => Outside::Wait,
+                _ => {
+                    checks.wrong(
+                        "outsideWindow",
+                        "must be refuse, wait, or an object with messageTemplate",
+                    );
+                    Outside::Refuse
+                }
+            },
+            Self::Template { message_template } => {
+                Outside::Template(message_template.content(checks))
+            }
+        }
+    }
 }
 
 /// An [`Envelope`], read.
@@ -41,6 +96,10 @@ pub struct Addressed {
     pub reply_to: Option<MessageId>,
     /// Not before.
     pub due_at: Option<Timestamp>,
+    /// Why it is sent.
+    pub purpose: Purpose,
+    /// What becomes of it while the customer service window is closed.
+    pub outside: Outside,
 }
 
 /// The furthest future that a message can wait for.
@@ -97,6 +156,14 @@ impl Envelope {
             channel_id: id(checks, "channelId", self.channel_id.as_deref()),
             reply_to: id(checks, "replyTo", self.reply_to.as_deref()),
             due_at,
+            purpose: match self.priority {
+                None | Some(Priority::Normal) => Purpose::Transactional,
+                Some(Priority::Bulk) => Purpose::Bulk,
+            },
+            outside: self
+                .outside_window
+                .clone()
+                .map_or(Outside::Refuse, |form| form.read(checks)),
         }
     }
 }

@@ -60,6 +60,14 @@ pub struct MessageView {
     /// When it is due, while it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<String>,
+    /// What it waits for, while it is queued: `time` for its `sendAt`, `window` for the contact to write. `dueAt` is then
+    /// when it goes, or expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<String>,
+    /// What becomes of it while the customer service window is closed: `wait` or `template`; absent when it is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    outside_window: Option<&'static str>,
     /// When an inbound message was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     written_at: Option<String>,
@@ -152,6 +160,8 @@ impl MessageView {
             contact_id: row.contact_id.to_string(),
             channel_id: row.channel_id.to_string(),
             due_at: (row.status == "queued").then(|| row.due_at.rfc3339()),
+            waits_for: row.waits_for.filter(|_| row.status == "queued"),
+            outside_window: row.outside_window.map(|choice| choice.0.as_str()),
             direction: row.direction,
             kind: row.kind,
             body: row.body,

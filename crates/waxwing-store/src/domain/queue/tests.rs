@@ -8,6 +8,7 @@ use waxwing_core::phone::Phone;
 use waxwing_core::settings::TenantSettings;
 use waxwing_core::status::DeliveryStatus;
 use waxwing_core::step::ConversationState;
+use waxwing_core::window::Window;
 use zeroize::Zeroizing;
 
 use super::*;
@@ -19,17 +20,21 @@ use crate::domain::statuses::{self, Incoming, Update};
 use crate::domain::tenants;
 use crate::store_test;
 
-const NOW: Timestamp = Timestamp::from_seconds(100);
+pub(in crate::domain) const NOW: Timestamp = Timestamp::from_seconds(100);
 
-fn uuid(n: u128) -> Uuid {
+pub(in crate::domain) fn uuid(n: u128) -> Uuid {
     Uuid::from_u128(n)
 }
 
-const TENANT: TenantId = TenantId::from_uuid(Uuid::from_u128(1));
-const CHANNEL: ChannelId = ChannelId::from_uuid(Uuid::from_u128(2));
+pub(in crate::domain) const TENANT: TenantId = TenantId::from_uuid(Uuid::from_u128(1));
+pub(in crate::domain) const CHANNEL: ChannelId = ChannelId::from_uuid(Uuid::from_u128(2));
 
 /// A tenant with queued messages, each to a contact of its own, and the hints that lead to them.
-fn queued(tx: &mut Tx<'_>, keyring: &Keyring, count: u128) -> Result<Vec<Hint>, StoreError> {
+pub(in crate::domain) fn queued(
+    tx: &mut Tx<'_>,
+    keyring: &Keyring,
+    count: u128,
+) -> Result<Vec<Hint>, StoreError> {
     tenants::create(tx, TENANT, "T", &TenantSettings::default(), NOW)?;
     let channel = NewChannel {
         id: CHANNEL,
@@ -66,7 +71,10 @@ fn one_queued(tx: &mut Tx<'_>, keyring: &Keyring, n: u128) -> Result<Hint, Store
         id: conversation_id,
         channel_id: CHANNEL,
         contact_id,
-        memory: ConversationState::default(),
+        memory: ConversationState {
+            window: Window::default().after(NOW, false),
+            ..ConversationState::default()
+        },
     };
     conversations::create_many(tx, &[conversation], NOW)?;
     let message = NewMessage {
@@ -80,11 +88,13 @@ fn one_queued(tx: &mut Tx<'_>, keyring: &Keyring, n: u128) -> Result<Hint, Store
             preview_url: false,
         },
         way: Way::Out {
-            purpose: Purpose::Reply,
+            purpose: Purpose::Transactional,
             template_key: None,
             idempotency_key: None,
             request_hash: None,
             due_at: NOW,
+            waits_for: None,
+            outside_window: None,
         },
         reply_to: None,
         cause: None,
@@ -93,8 +103,9 @@ fn one_queued(tx: &mut Tx<'_>, keyring: &Keyring, n: u128) -> Result<Hint, Store
     Ok(Hint {
         tenant_id: TENANT,
         conversation_id,
+        channel_id: CHANNEL,
         message_id,
-        priority: 10,
+        priority: 20,
     })
 }
 
@@ -118,7 +129,9 @@ store_test!(
                 .map(|(n, hint)| (hint, AttemptId::from_uuid(uuid(1_000 + n as u128))))
                 .collect();
             assert_eq!(
-                claim(tx, &claims, NodeId::from_uuid(uuid(6)), NOW)?.len(),
+                claim(tx, &claims, NodeId::from_uuid(uuid(6)), NOW)?
+                    .claimed
+                    .len(),
                 MESSAGES
             );
             Ok(claims)
@@ -191,7 +204,7 @@ store_test!(a_claim_in_doubt_is_taken_back, |db| async move {
         let hint = queued(tx, &keyring, 1)?[0];
         let node = NodeId::from_uuid(uuid(6));
         let [first, second, foreign] = [7, 8, 9].map(|n| AttemptId::from_uuid(uuid(n)));
-        assert_eq!(claim(tx, &[(hint, first)], node, NOW)?.len(), 1);
+        assert_eq!(claim(tx, &[(hint, first)], node, NOW)?.claimed.len(), 1);
         assert_eq!(
             release(tx, &[(hint, foreign)], NOW)?,
             0,
@@ -206,7 +219,10 @@ store_test!(a_claim_in_doubt_is_taken_back, |db| async move {
         );
         assert!(messages::attempts(tx, hint.tenant_id, hint.message_id)?.is_empty());
         let again = claim(tx, &[(hint, second)], node, NOW)?;
-        assert_eq!(again.first().map(|claimed| claimed.attempts), Some(1));
+        assert_eq!(
+            again.claimed.first().map(|claimed| claimed.attempts),
+            Some(1)
+        );
         Ok(())
     });
     assert_eq!(outcome.await, Ok(()));
