@@ -131,12 +131,14 @@ async fn call(
         }
         let body = json!({
             "to": format!("+{}", world::SENT_TO + count),
-            "text": format!("Your parcel {count} is on its way."),
+            "messageTemplate": {"name": "parcel", "language": "en", "components": [
+                {"type": "body", "parameters": [{"type": "text", "text": format!("{count}")}]},
+            ]},
             "idempotency_key": format!("drain-{count}"),
             "sendAt": due,
         });
         let tenant = &tenants[usize::try_from(count).unwrap_or(0) % tenants.len()];
-        let path = format!("/api/tenants/{tenant}/send");
+        let path = format!("/api/tenants/{tenant}/send/template");
         let answer = client
             .call(&api::request("POST", &path, Some(&body)))
             .await

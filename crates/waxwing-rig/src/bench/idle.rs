@@ -27,8 +27,8 @@ pub fn run(program: &Path, engine: &Engine) -> Outcome<Run> {
         let mut api = Api::new(stage.ready.api);
         for count in 0..MESSAGES {
             let place = usize::try_from(count).unwrap_or(0) % stage.tenants.len();
-            let path = format!("/api/tenants/{}/send", stage.tenants[place].id);
-            let body = json!({"to": format!("+{}", world::SENT_TO + count), "text": "hello"});
+            let path = format!("/api/tenants/{}/send/template", stage.tenants[place].id);
+            let body = json!({"to": format!("+{}", world::SENT_TO + count), "messageTemplate": {"name": "hello", "language": "en"}});
             api.expect("POST", &path, Some(&body), 202).await?;
         }
         stage

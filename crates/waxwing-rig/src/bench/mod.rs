@@ -3,6 +3,7 @@
 mod drain;
 mod idle;
 mod latency;
+mod pacing;
 mod replies;
 mod stage;
 mod table;
@@ -29,6 +30,8 @@ pub enum Measure {
     Replies,
     /// Queued sends going out.
     Drain,
+    /// Whether numbers keep to their rates, and who goes first.
+    Pacing,
     /// Memory and start.
     Idle,
 }
@@ -137,6 +140,7 @@ fn one(plan: &Plan, measure: Measure, engine: &Engine) -> Outcome<Run> {
         Measure::Latency => latency::run(program, engine, 400),
         Measure::Replies => replies::run(program, engine, plan.outstanding, plan.seconds),
         Measure::Drain => drain::run(program, engine, plan.sends, plan.drain_tenants),
+        Measure::Pacing => pacing::run(program, engine),
         Measure::Idle => idle::run(program, engine),
     }
     .map_err(|problem| format!("{measure:?} on {}: {problem}", engine.name()))

@@ -27,6 +27,16 @@ pub enum Figure {
     Drain,
     /// Sends queued a second through the API.
     Queueing,
+    /// Sends a second of a number that may send 80.
+    PacedRate,
+    /// That, in hundredths of what it may.
+    PacedShare,
+    /// The smaller part of two tenants that share a worker, in hundredths of the larger.
+    EqualParts,
+    /// Half of the replies that overtake 10,000 sends are faster.
+    OvertakeMedian,
+    /// 99 of 100 of them are faster.
+    OvertakeTail,
     /// Resident memory of an idle server.
     Memory,
     /// From the start of the program to ready.
@@ -40,6 +50,7 @@ pub enum Figure {
 enum Goal {
     AtLeast(f64),
     Below(f64),
+    Within(f64, f64),
 }
 
 impl Goal {
@@ -47,6 +58,7 @@ impl Goal {
         match self {
             Self::AtLeast(goal) => value >= goal,
             Self::Below(goal) => value < goal,
+            Self::Within(least, most) => (least..=most).contains(&value),
         }
     }
 }
@@ -62,7 +74,7 @@ struct Looks(
 );
 
 impl Figure {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 18] = [
         Self::Webhooks,
         Self::AckMedian,
         Self::AckTail,
@@ -73,6 +85,11 @@ impl Figure {
         Self::WorstSecond,
         Self::Drain,
         Self::Queueing,
+        Self::PacedRate,
+        Self::PacedShare,
+        Self::EqualParts,
+        Self::OvertakeMedian,
+        Self::OvertakeTail,
         Self::Memory,
         Self::Start,
         Self::Size,
@@ -102,6 +119,23 @@ impl Figure {
                 "12.2 s",
             ),
             Self::Queueing => Looks("  queued through the API", "queued", "/s", 0, ""),
+            Self::PacedRate => Looks("1,600 sends of a number with 80/s", "paced", "/s", 1, ""),
+            Self::PacedShare => Looks("  of what it may", "share", "%", 1, ""),
+            Self::EqualParts => Looks("smaller part of two tenants", "parts", "%", 1, ""),
+            Self::OvertakeMedian => Looks(
+                "reply before 10,000 sends, p50",
+                "overtake p50",
+                "ms",
+                1,
+                "",
+            ),
+            Self::OvertakeTail => Looks(
+                "reply before 10,000 sends, p99",
+                "overtake p99",
+                "ms",
+                1,
+                "",
+            ),
             Self::Memory => Looks("idle memory (resident)", "memory", "MiB", 1, "254 MiB"),
             Self::Start => Looks("ready on an existing database", "ready", "ms", 0, ""),
             Self::Size => Looks("release binary", "binary", "MB", 1, ""),
@@ -118,6 +152,10 @@ impl Figure {
             Self::ReplyTail if sqlite => Goal::Below(3.0),
             Self::Replies => Goal::AtLeast(4_000.0),
             Self::Drain => Goal::Below(2.0),
+            Self::PacedRate => Goal::Within(76.0, 84.0),
+            Self::PacedShare => Goal::Within(95.0, 105.0),
+            Self::EqualParts => Goal::AtLeast(95.0),
+            Self::OvertakeTail => Goal::Below(100.0),
             Self::Memory => Goal::Below(20.0),
             Self::Start => Goal::Below(100.0),
             Self::Size => Goal::Below(30.0),
@@ -133,10 +171,18 @@ impl Figure {
             Self::ReplyTail => "< 3 ms (SQLite)",
             Self::Replies => "≥ 4,000/s (aim 8,000)",
             Self::Drain => "< 2 s",
+            Self::PacedRate => "80/s ± 5 %",
+            Self::PacedShare => "95..105 %",
+            Self::EqualParts => "≥ 95 %",
+            Self::OvertakeTail => "< 100 ms",
             Self::Memory => "< 20 MiB",
             Self::Start => "< 100 ms",
             Self::Size => "< 30 MB",
-            Self::AckMedian | Self::Backlog | Self::WorstSecond | Self::Queueing => "",
+            Self::AckMedian
+            | Self::Backlog
+            | Self::WorstSecond
+            | Self::Queueing
+            | Self::OvertakeMedian => "",
         }
     }
 

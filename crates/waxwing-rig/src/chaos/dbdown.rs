@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::book::Book;
 use super::scene::{self, Scene};
+use super::traffic::Traffic;
 use super::verdict_lines;
 use crate::emu::Provider;
 use crate::proxy::Proxy;
@@ -62,6 +63,7 @@ pub fn run(program: &Path, engine: &Engine, seed: u64) -> Outcome<Verdict> {
     site.set("DATABASE_URL", &with(proxy.address()));
     let (mut server, ready) = site.start_ready(scene::READY)?;
     let scene = Scene::build(&server, &ready, provider, book, 4, dice.roll())?;
+    scene.greeted(Traffic::sent_to(6))?;
     scene.everybody(6, &mut dice);
     std::thread::sleep(Duration::from_secs(2));
 

@@ -57,6 +57,7 @@ pub fn run(program: &Path, engine: &Engine, plan: Plan) -> Outcome<Verdict> {
         plan.tenants
     ));
     let scene = Scene::build(&server, &ready, provider, book, plan.tenants, dice.roll())?;
+    scene.greeted(std::iter::once(world::SENT_TO))?;
 
     let jobs = Arc::new(Mutex::new(jobs(plan, &mut dice)));
     let began = Instant::now();

@@ -142,6 +142,7 @@ pub fn run(program: &Path, engine: &Engine, plan: &Plan) -> Outcome<Verdict> {
 
     let seed = dice.roll();
     let traffic = Traffic::new(ready.api, Arc::clone(&book), tenants, seed);
+    runtime.block_on(traffic.greeted(Traffic::sent_to(plan.people)))?;
     people(&runtime, &traffic, plan, &mut dice);
     let began = Instant::now();
     let toll = kill_all(&site, server, plan, &mut dice)?;

@@ -120,6 +120,14 @@ impl Scene {
             .spawn(Arc::clone(&self.traffic).look(dice.fork()));
     }
 
+    /// Lets the people of these phones write to every number, so that they may be written to.
+    ///
+    /// # Errors
+    /// When a number does not show it in time.
+    pub fn greeted(&self, phones: impl Iterator<Item = u64> + Clone) -> Outcome<()> {
+        self.runtime.block_on(self.traffic.greeted(phones))
+    }
+
     /// Lets everybody come to an end, and judges.
     pub fn judge(&self, wait: Duration) -> super::check::Findings {
         self.traffic.stop();

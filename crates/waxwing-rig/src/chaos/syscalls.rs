@@ -106,6 +106,7 @@ pub fn run(program: &Path, engine: &Engine, scenario: Scenario, from: u64) -> Ou
     let site = scene::site(program, engine, &provider)?;
     let (server, ready) = site.start_ready(scene::READY)?;
     let scene = Scene::build(&server, &ready, provider, book, 1, 1)?;
+    scene.greeted(world::SENT_TO..world::SENT_TO + CALLS_MAX)?;
     server.kill()?;
     let mut broken = Vec::new();
     let began = Instant::now();

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::book::{Book, Shown, Tally};
 use super::check;
+use crate::Outcome;
 use crate::api::{self, Api};
 use crate::http::Client;
 use crate::meta::{self, Does, Item, Signer};
@@ -19,6 +20,10 @@ use crate::world::{self, Tenant};
 
 /// How long a person waits for an answer before starting over.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the first messages may take to be shown.
+const GREETED: Duration = Duration::from_secs(30);
+/// People who only get messages of [`Traffic::program`].
+const STRANGERS: u64 = 6;
 /// How long one try of a client may take.
 const TRY: Duration = Duration::from_secs(5);
 
@@ -151,6 +156,46 @@ impl Traffic {
         }
     }
 
+    /// Lets the people of these phones write to every number once, which nobody answers, and waits until it is shown: from
+    /// then on they may be written to.
+    ///
+    /// # Errors
+    /// When a number does not show it in time.
+    pub async fn greeted(&self, phones: impl Iterator<Item = u64> + Clone) -> Outcome<()> {
+        let mut client = Client::new(self.address, TRY);
+        let mut dice = Dice::new(self.seed);
+        for number in 0..self.tenants.len() {
+            let greetings = phones.clone().map(|phone| {
+                let user = phone - world::USERS;
+                let does = Does::Says("good morning".to_owned());
+                self.item(&Person { number, user }, does)
+            });
+            let items: Vec<_> = greetings.collect();
+            for items in items.chunks(50) {
+                let notes = items.iter().map(|item| (item.clone(), None));
+                let first = self.book.write(notes);
+                if self
+                    .deliver(&mut client, &self.request(items), &mut dice)
+                    .await
+                {
+                    self.book.acknowledge(first..first + items.len());
+                }
+            }
+        }
+        let mut api = Api::new(self.address);
+        let deadline = Instant::now() + GREETED;
+        for tenant in &self.tenants {
+            let wanted = phones.clone().count();
+            while api.messages(&tenant.id, "&direction=IN").await?.len() < wanted {
+                if Instant::now() > deadline {
+                    return Err("the first messages are not shown in time".to_owned());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Ok(())
+    }
+
     /// People who each write, wait for the answer, and go on; their messages of one round come in one request.
     pub async fn chat(self: Arc<Self>, people: Vec<Person>, mut dice: Dice) {
         let _running = self.enter();
@@ -223,6 +268,12 @@ impl Traffic {
         self.deliver(&mut client, &request, &mut dice).await;
     }
 
+    /// The phones that [`Self::program`] writes to.
+    pub fn sent_to(users: u64) -> impl Iterator<Item = u64> + Clone {
+        let people = world::USERS..world::USERS + users;
+        people.chain(world::SENT_TO..world::SENT_TO + STRANGERS)
+    }
+
     /// A program that sends for one tenant, one message after the other.
     pub async fn program(self: Arc<Self>, number: usize, users: u64, mut dice: Dice) {
         let _running = self.enter();
@@ -233,7 +284,7 @@ impl Traffic {
             let to = if count % 4 == 3 {
                 world::USERS + dice.below(users)
             } else {
-                world::SENT_TO + count % 6
+                world::SENT_TO + count % STRANGERS
             };
             let text = format!("n{number} send {key}");
             let place = self.book.ask(number, &key, &to.to_string(), &text);
