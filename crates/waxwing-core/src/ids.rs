@@ -123,6 +123,10 @@ id!(
     TemplateId, "tpl", "template"
 );
 id!(
+    /// A message template: a text that WhatsApp approves.
+    MessageTemplateId, "mtp", "message template"
+);
+id!(
     /// A published rule set of a tenant.
     FlowId, "flw", "flow"
 );

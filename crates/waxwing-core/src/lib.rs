@@ -13,6 +13,7 @@ pub mod flow;
 pub mod identity;
 pub mod ids;
 pub mod limits;
+pub mod message_template;
 pub mod outbox;
 pub mod pacing;
 pub mod phone;

@@ -54,6 +54,24 @@ pub const RULE_VALUES: usize = 50;
 pub const RULE_VALUE: usize = 200;
 /// Templates of a tenant.
 pub const TEMPLATES: usize = 1_000;
+/// Message templates of a tenant. Meta allows 6,000 for each verified account (protocols/meta.md 15).
+pub const MESSAGE_TEMPLATES: usize = 10_000;
+/// Bytes of the definition of a message template, as JSON.
+pub const MESSAGE_TEMPLATE_BYTES: usize = 64 * 1024;
+/// Characters of the body of a message template.
+pub const MESSAGE_TEMPLATE_BODY: usize = 1_024;
+/// Buttons of a message template.
+pub const MESSAGE_TEMPLATE_BUTTONS: usize = 10;
+/// Characters of the label of a message template's button.
+pub const MESSAGE_TEMPLATE_LABEL: usize = 25;
+/// Characters of the URL of a message template's button.
+pub const MESSAGE_TEMPLATE_URL: usize = 2_000;
+/// Characters of a code that a button copies, and of a code that an authentication template carries.
+pub const MESSAGE_TEMPLATE_CODE: usize = 15;
+/// Cards of a message template's carousel.
+pub const MESSAGE_TEMPLATE_CARDS: usize = 10;
+/// Characters of the body of a carousel's card.
+pub const MESSAGE_TEMPLATE_CARD_BODY: usize = 160;
 /// Characters of template keys, rule ids and states.
 pub const KEY: usize = 64;
 /// Characters of names.
