@@ -7,6 +7,7 @@ use waxwing_app::Base;
 use waxwing_app::dead_letters::DeadLetters;
 use waxwing_app::directory::DirectoryHandle;
 use waxwing_app::ingest::Ingest;
+use waxwing_app::message_templates::MessageTemplates;
 use waxwing_core::ids::IdSource;
 use waxwing_core::secret::Secret;
 use waxwing_core::time::{Clock, Timestamp};
@@ -43,6 +44,8 @@ pub struct ApiSettings {
     pub admin: AdminTokens,
     /// Whether the platform has an app secret, so that a channel needs none of its own.
     pub platform_app_secret: bool,
+    /// Whether message templates are managed and sent.
+    pub message_templates: bool,
     /// Where the providers are, and where they reach this server.
     pub endpoints: Arc<Endpoints>,
 }
@@ -56,6 +59,8 @@ pub struct AppHandles {
     pub ingest: Ingest,
     /// Queues messages.
     pub send: waxwing_app::send::Send,
+    /// Message templates and their providers.
+    pub message_templates: MessageTemplates,
     /// Retries what failed for good.
     pub dead_letters: DeadLetters,
     /// What Meta has to know for the webhook handshake; without it every handshake is refused.

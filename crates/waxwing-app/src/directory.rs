@@ -139,6 +139,37 @@ impl Directory {
         self.by_tenant.get(&tenant)
     }
 
+    /// All channels of an account, of all tenants.
+    #[must_use]
+    pub fn of_account(&self, kind: ChannelKind, account_id: &str) -> &[Arc<Channel>] {
+        self.by_account
+            .get(&(kind, account_id.to_owned()))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The tenant's channels of the same account, this one among them, in the order of their making: message templates
+    /// belong to them all.
+    #[must_use]
+    pub fn siblings(&self, channel: &Channel) -> Vec<ChannelId> {
+        let account = channel.account.account_id.as_deref();
+        let mut siblings: Vec<ChannelId> = account
+            .map_or(&[][..], |account| self.of_account(channel.kind, account))
+            .iter()
+            .filter(|other| other.tenant_id == channel.tenant_id)
+            .map(|other| other.channel_id)
+            .collect();
+        if !siblings.contains(&channel.channel_id) {
+            siblings.push(channel.channel_id);
+        }
+        siblings.sort_unstable();
+        siblings
+    }
+
+    /// All channels.
+    pub fn channels(&self) -> impl Iterator<Item = &Arc<Channel>> {
+        self.by_id.values()
+    }
+
     /// A channel by id.
     #[must_use]
     pub fn channel(&self, id: ChannelId) -> Option<&Arc<Channel>> {

@@ -228,6 +228,9 @@ pub struct TemplateNews {
     pub value: Option<String>,
     /// Why, or the coming category.
     pub detail: Option<String>,
+    /// When it happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 /// An item that is only stored and shown.

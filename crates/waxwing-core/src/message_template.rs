@@ -8,10 +8,12 @@ mod json;
 pub mod lint;
 pub mod parameters;
 pub mod slots;
+mod state;
 mod words;
 
 use serde_json::{Map, Value};
 
+pub use self::state::{Change, RemoteTemplate, Standing};
 pub use self::words::{TemplateCategory, TemplateQuality, TemplateStatus, fold_language};
 
 /// A message template.
@@ -317,6 +319,36 @@ impl MessageTemplate {
     pub fn components_json(&self) -> Vec<Value> {
         let json = |component: &Component| component.json(self.format);
         self.components.iter().map(json).collect()
+    }
+
+    /// Whether both say the same, whatever their samples are: not every provider gives those back.
+    #[must_use]
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        fn bare(components: &[Component]) -> Vec<Component> {
+            let mut parts = components.to_vec();
+            for component in &mut parts {
+                match component {
+                    Component::Header(header) => {
+                        header.examples.clear();
+                        header.handles.clear();
+                    }
+                    Component::Body(body) => body.examples.clear(),
+                    Component::Buttons(buttons) => {
+                        for button in buttons {
+                            button.properties.remove("example");
+                        }
+                    }
+                    Component::Carousel(cards) => {
+                        for card in cards {
+                            *card = bare(card);
+                        }
+                    }
+                    Component::Footer(_) | Component::Other { .. } => {}
+                }
+            }
+            parts
+        }
+        bare(&self.components) == bare(&other.components)
     }
 
     /// The format in which the variables are written.

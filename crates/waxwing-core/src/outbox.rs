@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::ids::{ContactId, ConversationId, MessageId};
+use crate::ids::{ChannelId, ContactId, ConversationId, MessageId, MessageTemplateId};
+use crate::message_template::{Change, TemplateCategory, TemplateQuality, TemplateStatus};
 
 /// A domain event. It is written in the same transaction as what it tells of. It names objects by id; it never holds a
 /// phone number or a provider's message id.
@@ -99,9 +100,105 @@ pub enum DomainEvent {
         /// Why.
         error: crate::errors::ProviderError,
     },
+    /// The provider tells something about a channel that a person should know.
+    #[serde(rename_all = "camelCase")]
+    ChannelAlert {
+        /// The channel.
+        channel_id: ChannelId,
+        /// What; absent when what was wrong is over.
+        alert: Option<String>,
+    },
+    /// The quality, speed or limit of a number changed.
+    #[serde(rename_all = "camelCase")]
+    ChannelQualityChanged {
+        /// The channel.
+        channel_id: ChannelId,
+        /// The provider's word for the quality.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        quality: Option<String>,
+        /// Messages a second.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        throughput: Option<i64>,
+        /// People a day, in the provider's word.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        messaging_limit: Option<String>,
+    },
+    /// A message template changed. The property that changed is there with what it was before.
+    #[serde(rename_all = "camelCase")]
+    MessageTemplateChanged {
+        /// The message template.
+        message_template_id: MessageTemplateId,
+        /// The channel through which it was made.
+        channel_id: ChannelId,
+        /// Its name.
+        name: String,
+        /// Its language.
+        language: String,
+        /// Where it stands now.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<TemplateStatus>,
+        /// How people like it now.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        quality: Option<TemplateQuality>,
+        /// Its category now.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        category: Option<TemplateCategory>,
+        /// The category that it will have.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next_category: Option<TemplateCategory>,
+        /// What it was before.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        previous: Option<&'static str>,
+        /// Why.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
 }
 
 impl DomainEvent {
+    /// The event of a change of a message template.
+    #[must_use]
+    pub fn of_template(
+        message_template_id: MessageTemplateId,
+        channel_id: ChannelId,
+        (name, language): (&str, &str),
+        change: Change,
+        reason: Option<&str>,
+    ) -> Self {
+        let (mut status, mut quality, mut category, mut next_category) = (None, None, None, None);
+        let previous = match change {
+            Change::Status { from, to } => {
+                status = Some(to);
+                Some(from.as_str())
+            }
+            Change::Quality { from, to } => {
+                quality = Some(to);
+                Some(from.as_str())
+            }
+            Change::Category { from, to } => {
+                category = Some(to);
+                Some(from.as_str())
+            }
+            Change::CategoryAnnounced { to } => {
+                next_category = Some(to);
+                None
+            }
+            Change::Components => None,
+        };
+        Self::MessageTemplateChanged {
+            message_template_id,
+            channel_id,
+            name: name.to_owned(),
+            language: language.to_owned(),
+            status,
+            quality,
+            category,
+            next_category,
+            previous,
+            reason: reason.map(str::to_owned),
+        }
+    }
+
     /// The name of the event's type, as subscribers filter by it.
     #[must_use]
     pub fn event_type(&self) -> &'static str {
@@ -124,6 +221,21 @@ impl DomainEvent {
                 _ => "message.outcome_unknown",
             },
             Self::ChannelBroken { .. } => "channel.broken",
+            Self::ChannelAlert { .. } => "channel.alert",
+            Self::ChannelQualityChanged { .. } => "channel.quality_changed",
+            Self::MessageTemplateChanged {
+                status,
+                quality,
+                category,
+                next_category,
+                ..
+            } => match (status, quality, category, next_category) {
+                (Some(_), ..) => "message_template.status_changed",
+                (_, Some(_), ..) => "message_template.quality_changed",
+                (_, _, Some(_), _) => "message_template.category_changed",
+                (_, _, _, Some(_)) => "message_template.category_announced",
+                _ => "message_template.components_changed",
+            },
         }
     }
 }

@@ -72,6 +72,12 @@ impl Api {
         .await
     }
 
+    /// DELETE with the admin token.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.answer(self.client.delete(self.url(path)).bearer_auth(&self.token))
+            .await
+    }
+
     /// POST of a webhook with a signature.
     pub async fn webhook(&self, body: &[u8], signature: &str) -> Answer {
         let request = self

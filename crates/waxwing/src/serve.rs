@@ -17,6 +17,7 @@ use waxwing_app::dead_letters::DeadLetters;
 use waxwing_app::deliver::{DeliverOptions, DeliveryInbox, DeliverySignal};
 use waxwing_app::directory::DirectoryHandle;
 use waxwing_app::ingest::{self, InboxSignal, Ingest};
+use waxwing_app::message_templates::{self, MessageTemplates, SyncOptions};
 use waxwing_app::runtime::{SystemClock, SystemIds};
 use waxwing_app::send::Send;
 use waxwing_app::upkeep::UpkeepOptions;
@@ -362,6 +363,20 @@ impl Wiring<'_> {
             });
             running.push(supervise("converse", converse, self.stop.clone(), tasks));
             running.push(supervise("deliver", deliver, self.stop.clone(), tasks));
+            if self.settings.message_templates {
+                let job = message_templates::run(SyncOptions {
+                    templates: self.message_templates(),
+                    node: self.node,
+                    every: self.settings.template_sync,
+                    stop: self.stop.clone(),
+                });
+                running.push(supervise(
+                    "message templates",
+                    job,
+                    self.stop.clone(),
+                    tasks,
+                ));
+            }
         }
         Workers(Arc::new(move || {
             let state = |(name, ok): &(&'static str, Arc<AtomicBool>)| WorkerState {
@@ -370,6 +385,15 @@ impl Wiring<'_> {
             };
             running.iter().map(state).collect()
         }))
+    }
+
+    fn message_templates(&self) -> MessageTemplates {
+        MessageTemplates::new(
+            self.base.clone(),
+            self.directory.clone(),
+            self.client.clone(),
+            Arc::clone(&self.endpoints),
+        )
     }
 
     fn upkeep(&self, name: String, role: Role, stop: watch::Receiver<bool>) -> UpkeepOptions {
@@ -403,6 +427,7 @@ impl Wiring<'_> {
             settings: Arc::new(ApiSettings {
                 admin,
                 platform_app_secret: secret.is_some(),
+                message_templates: settings.message_templates,
                 endpoints: Arc::clone(&self.endpoints),
             }),
             app: AppHandles {
@@ -415,6 +440,7 @@ impl Wiring<'_> {
                     self.inbox.clone(),
                 ),
                 send: Send::new(base.clone(), self.directory.clone(), self.delivery.clone()),
+                message_templates: self.message_templates(),
                 dead_letters: DeadLetters::new(base, self.delivery.clone(), self.inbox.clone()),
                 verify_token: settings.meta.verify_token.clone(),
             },

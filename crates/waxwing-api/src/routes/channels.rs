@@ -16,6 +16,7 @@ use waxwing_core::ids::{ChannelId, TenantId};
 use waxwing_core::secret::Secret;
 use waxwing_providers::messaging::{Account, adapter};
 use waxwing_store::StoreError;
+use waxwing_store::domain::channel_health;
 use waxwing_store::domain::channels::{self, ChannelRecord, NewChannel};
 
 use crate::answer::{Success, Warning};
@@ -278,9 +279,17 @@ async fn get_channel(
 ) -> ApiResult<Json<ChannelAnswer>> {
     let channel = find(&state, scope.id(), id).await?;
     let warnings = secret_warning(&state, &channel);
+    let tenant = scope.id();
+    let health = state
+        .store
+        .read(move |tx| channel_health::get(tx, tenant, id))
+        .await?;
     Ok(Json(ChannelAnswer {
         ok: Success,
-        channel: view(&state, channel),
+        channel: ChannelView {
+            health: health.map(Into::into),
+            ..view(&state, channel)
+        },
         made: None,
         warnings,
     }))

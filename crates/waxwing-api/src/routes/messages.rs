@@ -8,8 +8,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
-use waxwing_app::send::{SendError, SendRequest};
-use waxwing_core::content::Content;
+use waxwing_app::message_templates::Given;
+use waxwing_app::send::{Outside, SendError, SendRequest};
+use waxwing_core::content::{Content, Violation};
 use waxwing_core::ids::{ConversationId, MessageId, OutboxEventId, TenantId};
 use waxwing_core::outbox::DomainEvent;
 use waxwing_store::domain::messages::{self, Filter};
@@ -22,6 +23,7 @@ use crate::check::Checks;
 use crate::errors::{ApiError, ApiResult, ErrorBody};
 use crate::extract::{ApiJson, IdParam};
 use crate::page::{Page, PageQuery};
+use crate::routes::message_templates;
 use crate::state::ApiState;
 
 use self::form::{Envelope, SendForm, TemplateSendForm};
@@ -152,7 +154,10 @@ async fn send_template(
                 },
             }
         }
-        (None, Some(template)) => Some(template.clone().content(&mut checks)),
+        (None, Some(template)) => {
+            let given = template.clone().given();
+            prepared(&state, &scope, &form.envelope, given, "", &mut checks).await?
+        }
         _ => {
             checks.wrong("templateKey", "give either templateKey or messageTemplate");
             None
@@ -170,6 +175,36 @@ async fn send_template(
     .await
 }
 
+/// The content of a send of a message template, checked against what is known of it; `None` when that is not sent.
+async fn prepared(
+    state: &ApiState,
+    scope: &TenantScope,
+    envelope: &Envelope,
+    given: Given,
+    path: &str,
+    checks: &mut Checks,
+) -> ApiResult<Option<Content>> {
+    message_templates::enabled(state)?;
+    let outcome = state
+        .app
+        .message_templates
+        .prepare(scope.id(), envelope.channel(), given)
+        .await;
+    match outcome.map_err(message_templates::refused)? {
+        Ok(content) => {
+            checks.extend(content.violations());
+            Ok(Some(content))
+        }
+        Err(found) => {
+            let found = found
+                .into_iter()
+                .map(|one| Violation::new(format!("{path}{}", one.field), one.message));
+            checks.extend(found.collect());
+            Ok(None)
+        }
+    }
+}
+
 /// What makes two requests with one key the same: everything but the key.
 fn fingerprint(form: &impl Serialize) -> ApiResult<Vec<u8>> {
     serde_json::to_vec(form).map_err(|_| ApiError::internal())
@@ -185,7 +220,13 @@ async fn queue(
     fingerprint: Vec<u8>,
 ) -> ApiResult<(StatusCode, Json<MessageAnswer>)> {
     let country = scope.tenant.settings.default_country.as_deref();
-    let addressed = envelope.read(&mut checks, country, state.now());
+    let mut addressed = envelope.read(&mut checks, country, state.now());
+    if let Some(given) = envelope.outside_template() {
+        let prepared = prepared(state, scope, envelope, given, "outsideWindow.", &mut checks);
+        if let Some(content) = prepared.await? {
+            addressed.outside = Outside::Template(content);
+        }
+    }
     checks.finish()?;
     let content = content.ok_or_else(ApiError::internal)?;
     let request = SendRequest {

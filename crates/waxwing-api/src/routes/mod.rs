@@ -12,6 +12,7 @@ pub mod docs;
 pub mod events;
 pub mod flows;
 pub mod health;
+pub mod message_templates;
 pub mod messages;
 pub mod settings;
 pub mod templates;
@@ -38,6 +39,7 @@ const TENANT: &[Module] = &[
     channels::routes,
     templates::routes,
     flows::routes,
+    message_templates::routes,
     messages::routes,
     contacts::routes,
     conversations::routes,

@@ -8,6 +8,7 @@ mod channels;
 mod document;
 mod flows;
 mod layers;
+mod message_templates;
 mod paging;
 mod settings;
 mod support;

@@ -16,6 +16,7 @@ use waxwing_app::dead_letters::DeadLetters;
 use waxwing_app::deliver::signal;
 use waxwing_app::directory::DirectoryHandle;
 use waxwing_app::ingest::{InboxSignal, Ingest, platform_secret_hash};
+use waxwing_app::message_templates::MessageTemplates;
 use waxwing_app::send::Send;
 use waxwing_core::ids::IdSource;
 use waxwing_core::secret::Secret;
@@ -55,7 +56,7 @@ pub struct Api {
 }
 
 /// The use cases behind the handlers, without workers: what is queued stays queued.
-async fn handles(base: &Base) -> AppHandles {
+async fn handles(base: &Base, endpoints: Arc<Endpoints>) -> AppHandles {
     let directory = DirectoryHandle::load(base, platform_secret_hash(base, None))
         .await
         .unwrap();
@@ -70,7 +71,13 @@ async fn handles(base: &Base) -> AppHandles {
             None,
             inbox.clone(),
         ),
-        send: Send::new(base.clone(), directory, delivery.clone()),
+        send: Send::new(base.clone(), directory.clone(), delivery.clone()),
+        message_templates: MessageTemplates::new(
+            base.clone(),
+            directory,
+            HttpClient::new(HttpLimits::default()),
+            endpoints,
+        ),
         dead_letters: DeadLetters::new(base.clone(), delivery, inbox),
         verify_token: None,
     }
@@ -136,6 +143,7 @@ impl Api {
         let mut settings = ApiSettings {
             admin: AdminTokens::new(Some(&Secret::new(ADMIN)), None, true),
             platform_app_secret: true,
+            message_templates: true,
             endpoints: Arc::new(Endpoints {
                 graph_url: "http://127.0.0.1:9".into(),
                 ..Endpoints::default()
@@ -148,7 +156,7 @@ impl Api {
             clock: Arc::clone(&steps) as Arc<dyn Clock>,
             ids: steps,
         };
-        let app = handles(&base).await;
+        let app = handles(&base, Arc::clone(&settings.endpoints)).await;
         let state = ApiState {
             store: base.store,
             keyring: base.keyring,

@@ -26,6 +26,7 @@ use waxwing_store::{StoreError, Tx};
 use super::batch::{Event, Heard, Inbound, Sorted, Status};
 use super::people::{Fresh, FreshKind, Thread};
 use crate::directory::Directory;
+use crate::message_templates::{self, Fault};
 use crate::tenants::{Config, ConfigCache};
 use crate::{Base, callback};
 
@@ -77,12 +78,14 @@ pub(super) fn apply(
         now,
         outcome: Outcome::default(),
         outbox: Vec::new(),
+        directory,
     };
     writer.outcome.stored_only = sorted.stored_only;
     channels::note_webhooks(tx, &tools.heard.due(&sorted.heard, now), now)?;
     writer.messages(tx, &sorted)?;
     writer.notices(tx, &sorted.notices)?;
     writer.statuses(tx, &sorted.statuses)?;
+    writer.accounts(tx, &sorted.accounts)?;
     writer.dead_items(tx, &sorted)?;
     writer.outcome.quarantined = sorted
         .finished
@@ -99,6 +102,7 @@ pub(super) struct Writer<'a> {
     pub(super) now: Timestamp,
     pub(super) outcome: Outcome,
     outbox: Vec<NewOutboxEvent>,
+    directory: &'a Directory,
 }
 
 impl Writer<'_> {
@@ -349,6 +353,7 @@ impl Writer<'_> {
             let error = (rung == MessageStatus::Failed)
                 .then(|| asynchronous_failure(status.update.error.clone()));
             if let Some(error) = &error {
+                self.template_fault(tx, status, message_id, error)?;
                 failed.push(DeadMessage {
                     tenant_id: status.tenant_id,
                     id: DeadLetterId::new(&*base.ids),
@@ -411,6 +416,42 @@ impl Writer<'_> {
         let again = again.collect();
         self.outcome.hints.extend(hints);
         Ok(again)
+    }
+
+    /// A send that failed after all may show that its template is paused or gone.
+    fn template_fault(
+        &mut self,
+        tx: &mut Tx<'_>,
+        status: &Incoming,
+        message_id: MessageId,
+        error: &waxwing_core::errors::ProviderError,
+    ) -> Result<(), StoreError> {
+        let Some(code) = message_templates::fault_code(error) else {
+            return Ok(());
+        };
+        let Some(channel) = self.directory.channel(status.channel_id) else {
+            return Ok(());
+        };
+        let Some(message) = messages::get(tx, status.tenant_id, message_id)? else {
+            return Ok(());
+        };
+        let text = |name: &str| message.content.0[name].as_str().map(str::to_owned);
+        if let (Some("message_template"), Some(name), Some(language)) =
+            (text("type").as_deref(), text("name"), text("language"))
+        {
+            let fault = Fault {
+                tenant_id: status.tenant_id,
+                channels: self.directory.siblings(channel),
+                name,
+                language,
+                code: code.to_owned(),
+                reason: error.message.clone(),
+            };
+            if let Some(event) = message_templates::revealed(tx, &fault, self.now)? {
+                self.emit(status.tenant_id, event);
+            }
+        }
+        Ok(())
     }
 
     fn dead_items(&mut self, tx: &mut Tx<'_>, sorted: &Sorted<'_>) -> Result<(), StoreError> {

@@ -12,6 +12,7 @@ use waxwing_providers::messaging::{Recorded, adapter};
 use waxwing_store::domain::crypto::Keyring;
 use waxwing_store::domain::inbox::{self, Finished, PendingEvent};
 
+use super::account::{self, AccountHeard};
 use super::notices::{Notice, NoticeKind};
 use crate::directory::{Channel, Directory};
 use crate::ingest::handles;
@@ -94,6 +95,7 @@ pub(super) struct Sorted<'a> {
     pub(super) echoes: Vec<Echoed<'a>>,
     pub(super) notices: Vec<Notice<'a>>,
     pub(super) dead: Vec<Dead<'a>>,
+    pub(super) accounts: Vec<AccountHeard<'a>>,
     pub(super) finished: Vec<Finished>,
     /// Items that are only kept in the raw request.
     pub(super) stored_only: u64,
@@ -127,6 +129,9 @@ impl<'a> Sorted<'a> {
     ) -> Option<String> {
         let mut quarantine = None;
         for item in &parsed.items {
+            if self.add_of_account(event, item, directory) {
+                continue;
+            }
             match resolve(event, &item.route, directory) {
                 Resolved::NotMine => {}
                 Resolved::Refused(reason) if matters(item) => quarantine = Some(reason.to_owned()),
@@ -152,6 +157,49 @@ impl<'a> Sorted<'a> {
             }
         }
         quarantine
+    }
+
+    /// Takes an item that is about an account and not about one number of it. It is every tenant's that has a channel
+    /// there whose secret signed the request.
+    fn add_of_account(
+        &mut self,
+        event: &'a Event,
+        item: &'a InboundItem,
+        directory: &'a Directory,
+    ) -> bool {
+        if account::of_account(item).is_none() {
+            return false;
+        }
+        if !handles(event.partition, event.mask, &item.route) {
+            return true;
+        }
+        let named = event.named.and_then(|named| directory.channel(named));
+        let mut channels: Vec<Arc<Channel>> = match (named, &item.route) {
+            (Some(named), _) => vec![Arc::clone(named)],
+            (None, route) => match (&route.sender_id, &route.account_id) {
+                (None, Some(account)) => directory.of_account(event.kind, account).to_vec(),
+                _ => directory
+                    .resolve(event.kind, route)
+                    .cloned()
+                    .into_iter()
+                    .collect(),
+            },
+        };
+        channels.retain(|channel| channel.secret_hash == event.secret_hash);
+        if channels.is_empty() {
+            self.stored_only += 1;
+        }
+        for (tenant_id, channels) in account::by_tenant(&channels) {
+            self.heard
+                .extend(channels.iter().map(|channel| (tenant_id, *channel)));
+            self.accounts
+                .extend(account::of_account(item).map(|item| AccountHeard {
+                    tenant_id,
+                    channels,
+                    item,
+                }));
+        }
+        true
     }
 
     fn add_item(&mut self, event: &'a Event, item: &'a InboundItem, channel: &'a Arc<Channel>) {

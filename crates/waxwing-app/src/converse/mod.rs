@@ -4,6 +4,7 @@
 //! transaction (`apply`): duplicate marks, messages, state, replies, outbox rows and the end of the request itself.
 //! Whatever happens to the process, a request has either had all of its effects or none.
 
+mod account;
 mod apply;
 mod batch;
 mod notices;

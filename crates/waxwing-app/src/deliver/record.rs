@@ -16,6 +16,7 @@ use waxwing_store::domain::statuses::{self, Identified};
 use waxwing_store::{Batcher, BatcherOptions, StoreError, Tx};
 
 use crate::Base;
+use crate::message_templates::{self, Fault};
 
 /// The end of an attempt, with the reason for which its channel stops, if it does.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub(super) struct Ended {
     pub(super) stop_channel: Option<ProviderError>,
     /// The circuit of its channel opened until then, or, with `None`, closed.
     pub(super) circuit: Option<Option<Timestamp>>,
+    /// The template that the send has shown to be something else than was thought.
+    pub(super) fault: Option<Fault>,
 }
 
 /// What a recorded end leads to.
@@ -82,6 +85,11 @@ fn record(tx: &mut Tx<'_>, base: &Base, ended: &[Ended]) -> Result<Vec<Recorded>
                 message_id: record.message_id,
                 provider_id_hash: provider_id_hash(&base.keyring, record.tenant_id, id),
             });
+        }
+        if let Some(fault) = &ended.fault
+            && let Some(event) = message_templates::revealed(tx, fault, now)?
+        {
+            events.push(outbox_event(base, record.tenant_id, event));
         }
         if !moved {
             continue;

@@ -1,15 +1,19 @@
 //! One attempt: build the request, call the provider, decide what follows.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use waxwing_core::channel::ChannelKind;
+use waxwing_core::content::Content;
 use waxwing_core::delivery::{
     ATTEMPTS_MAX, PAIR_BACKOFF, SEND_DEADLINE, Verdict, backoff, verdict,
 };
 use waxwing_core::errors::{ErrorClass, ProviderError, SendOutcome, ThrottleScope};
 use waxwing_core::identity::ProviderMessageId;
 use waxwing_core::ids::{AttemptId, ChannelId};
+use waxwing_core::message_template::{fold_language, parameters};
 use waxwing_core::time::Timestamp;
 use waxwing_providers::http::HttpClient;
 use waxwing_providers::messaging::{
@@ -17,11 +21,12 @@ use waxwing_providers::messaging::{
 };
 use waxwing_store::StoreError;
 use waxwing_store::domain::queue::{Claimed, End, Record};
-use waxwing_store::domain::{assets, contacts, messages};
+use waxwing_store::domain::{assets, contacts, message_templates as store, messages};
 
 use super::pace::{Answer, Learned, Permit};
 use super::record::Ended;
 use crate::directory::{Channel, DirectoryHandle};
+use crate::message_templates::{self, Fault};
 use crate::{Base, callback, metrics};
 
 /// A claim this old is not sent any more: the process was stopped in between, and another one may have taken over.
@@ -165,7 +170,8 @@ impl Sender {
         let to = self.recipient(claimed)?;
         let reply_to = self.replied_to(claimed).await?;
         let data = callback::encode(&self.base.keyring, claimed.tenant_id, claimed.attempt_id);
-        let asset = match provider.asset(&channel.account, &self.endpoints, &claimed.content) {
+        let content = self.content(&channel, claimed).await?;
+        let asset = match provider.asset(&channel.account, &self.endpoints, &content) {
             Ok(None) => None,
             Ok(Some(need)) => match self.asset(provider, &channel, need).await? {
                 Ok(reference) => Some(reference),
@@ -175,7 +181,7 @@ impl Sender {
         };
         let message = Outgoing {
             to: &to,
-            content: &claimed.content,
+            content: &content,
             reply_to: reply_to.as_ref(),
             callback: &data,
             asset: asset.as_deref(),
@@ -255,6 +261,64 @@ impl Sender {
             .await?)
     }
 
+    /// What a refused send shows about its template.
+    fn fault(&self, claimed: &Claimed, end: &End) -> Option<Fault> {
+        let (End::Failed(error), Content::MessageTemplate { name, language, .. }) =
+            (end, &claimed.content)
+        else {
+            return None;
+        };
+        let code = message_templates::fault_code(error)?;
+        let directory = self.directory.current();
+        let channel = directory.channel(claimed.channel_id)?;
+        Some(Fault {
+            tenant_id: claimed.tenant_id,
+            channels: directory.siblings(channel),
+            name: name.clone(),
+            language: language.clone(),
+            code: code.to_owned(),
+            reason: error.message.clone(),
+        })
+    }
+
+    /// The content as the provider takes it: Twilio knows a message template by the id of its resource only.
+    async fn content<'c>(
+        &self,
+        channel: &Channel,
+        claimed: &'c Claimed,
+    ) -> Result<Cow<'c, Content>, NotTried> {
+        let Content::MessageTemplate {
+            name,
+            language,
+            components,
+        } = &claimed.content
+        else {
+            return Ok(Cow::Borrowed(&claimed.content));
+        };
+        if channel.kind != ChannelKind::Twilio {
+            return Ok(Cow::Borrowed(&claimed.content));
+        }
+        let channels = self.directory.current().siblings(channel);
+        let (tenant, wanted) = (claimed.tenant_id, name.clone());
+        let known = self
+            .base
+            .store
+            .read(move |tx| store::by_name(tx, tenant, &channels, &wanted))
+            .await?;
+        let folded = fold_language(language);
+        let record = known
+            .into_iter()
+            .find(|record| record.template.language == folded);
+        Ok(match record {
+            Some(record) if record.provider_id.is_some() => Cow::Owned(Content::MessageTemplate {
+                name: record.provider_id.unwrap_or_default(),
+                language: language.clone(),
+                components: parameters::numbered(&record.template, components),
+            }),
+            _ => Cow::Borrowed(&claimed.content),
+        })
+    }
+
     fn ended(&self, claimed: &Claimed, end: End, stop_channel: Option<ProviderError>) -> Ended {
         let record = Record {
             tenant_id: claimed.tenant_id,
@@ -265,6 +329,7 @@ impl Sender {
             end,
         };
         Ended {
+            fault: self.fault(claimed, &record.end),
             record,
             stop_channel,
             circuit: None,

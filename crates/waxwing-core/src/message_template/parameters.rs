@@ -5,9 +5,11 @@
 
 mod build;
 mod check;
+mod numbered;
 
 pub use self::build::components;
 pub use self::check::check;
+pub use self::numbered::numbered;
 
 /// Blanks in a row that a text parameter may have.
 const BLANKS: &str = "     ";

@@ -8,6 +8,7 @@ pub mod dialog360;
 pub mod meta;
 pub mod msg91;
 mod shared_secret;
+mod template_api;
 pub mod twilio;
 
 use waxwing_core::channel::ChannelKind;
@@ -17,6 +18,7 @@ pub use self::adapter::{
     Recipient, Recorded,
 };
 pub use self::cloud::parse::Unreadable;
+pub use self::template_api::{Created, TemplateApi, TemplateError, TemplateFailure, TemplatePage};
 
 /// The adapter of a kind of channel.
 #[must_use]
@@ -26,5 +28,16 @@ pub fn adapter(kind: ChannelKind) -> Option<&'static dyn Messaging> {
         ChannelKind::Twilio => Some(&twilio::Twilio),
         ChannelKind::Dialog360 => Some(&dialog360::Dialog360),
         ChannelKind::Msg91 => Some(&msg91::Msg91),
+    }
+}
+
+/// The template management of a kind of channel.
+#[must_use]
+pub fn template_api(kind: ChannelKind) -> &'static dyn TemplateApi {
+    match kind {
+        ChannelKind::Meta => &meta::templates::MetaTemplates,
+        ChannelKind::Twilio => &twilio::templates::TwilioTemplates,
+        ChannelKind::Dialog360 => &dialog360::templates::Dialog360Templates,
+        ChannelKind::Msg91 => &msg91::templates::Msg91Templates,
     }
 }

@@ -13,6 +13,7 @@ mod providers;
 mod robust;
 mod send;
 mod support;
+mod templates;
 mod twilio;
 mod verify;
 mod wire;

@@ -1,6 +1,7 @@
 //! The queries, one module for each noun.
 
 pub mod assets;
+pub mod channel_health;
 pub mod channels;
 pub mod contacts;
 pub mod conversations;
@@ -12,6 +13,7 @@ pub mod gate;
 pub mod inbox;
 pub mod keys;
 pub mod marks;
+pub mod message_templates;
 pub mod messages;
 pub mod nodes;
 pub mod outbox;
@@ -110,6 +112,16 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "statuses",
         statements: statuses::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "channel_health",
+        statements: channel_health::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "message_templates",
+        statements: message_templates::STATEMENTS,
         inserts: &[],
     },
     Module {

@@ -40,6 +40,7 @@ id_columns!(
     MessageId,
     AttemptId,
     TemplateId,
+    MessageTemplateId,
     FlowId,
     WebhookEventId,
     OutboxEventId,

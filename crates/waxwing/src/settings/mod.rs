@@ -78,6 +78,10 @@ pub struct Settings {
     pub default_country: Option<String>,
     /// How long an unknown outcome waits for a status.
     pub unknown_wait: Duration,
+    /// Whether message templates are managed and sent.
+    pub message_templates: bool,
+    /// How often the message templates of an account are read from its provider.
+    pub template_sync: Duration,
 }
 
 /// Settings about Meta.
@@ -192,6 +196,11 @@ impl Settings {
                 .then(|| number("SESSION_TTL_SECONDS")),
             default_country: text("DEFAULT_COUNTRY").map(|country| country.to_ascii_uppercase()),
             unknown_wait: Duration::from_secs(u64::from(number("UNKNOWN_OUTCOME_SECONDS"))),
+            message_templates: values
+                .get("WHATSAPP_ENABLE_TEMPLATES")
+                .and_then(switch)
+                .unwrap_or(true),
+            template_sync: Duration::from_secs(u64::from(number("MESSAGE_TEMPLATE_SYNC_SECONDS"))),
         })
     }
 }

@@ -286,9 +286,14 @@ pub const SPECS: &[Spec] = &[
         "WHATSAPP_ENABLE_TEMPLATES",
         Form::Switch,
         "on",
-        "whether message templates are sent",
-    )
-    .later(),
+        "whether message templates are managed and sent",
+    ),
+    spec(
+        "MESSAGE_TEMPLATE_SYNC_SECONDS",
+        Form::Number(1, 86_400),
+        "3600",
+        "how often the message templates of an account are read from its provider",
+    ),
     spec(
         "RATE_CARD",
         Form::Path,

@@ -5,6 +5,7 @@
 mod contacts;
 mod conversation;
 mod durability;
+mod message_templates;
 mod pacing;
 mod sends;
 mod statuses;

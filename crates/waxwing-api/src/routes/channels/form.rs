@@ -9,6 +9,7 @@ use waxwing_core::ids::{ChannelId, TenantId};
 use waxwing_core::phone::Phone;
 use waxwing_core::secret::Secret;
 use waxwing_core::time::Timestamp;
+use waxwing_store::domain::channel_health::HealthRow;
 use waxwing_store::domain::channels::ChannelRecord;
 
 use crate::check::Checks;
@@ -165,6 +166,9 @@ pub struct ChannelView {
     /// The names of the credentials that are set, each with the word `set`.
     #[schema(value_type = BTreeMap<String, String>, example = json!({"accessToken": "set"}))]
     pub credentials: BTreeMap<String, &'static str>,
+    /// What the provider tells about the number; absent in lists and while nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthView>,
     /// When a webhook came for it last.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_webhook_at: Option<Timestamp>,
@@ -174,6 +178,42 @@ pub struct ChannelView {
     /// When it was changed last.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
+}
+
+/// What the provider tells about a number.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthView {
+    /// The provider's word for its quality.
+    quality: Option<String>,
+    /// How many messages a second it may send, when the provider has told.
+    throughput: Option<i64>,
+    /// How many people a day it may write to first, in the provider's word.
+    messaging_limit: Option<String>,
+    /// What is wrong with the account.
+    alert: Option<String>,
+    /// Since when.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    alerted_at: Option<Timestamp>,
+    /// When its message templates were read last.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    templates_synced_at: Option<Timestamp>,
+    /// Why they could not be read.
+    templates_error: Option<String>,
+}
+
+impl From<HealthRow> for HealthView {
+    fn from(row: HealthRow) -> Self {
+        Self {
+            quality: row.quality,
+            throughput: row.throughput,
+            messaging_limit: row.messaging_limit,
+            alert: row.alert,
+            alerted_at: row.alerted_at,
+            templates_synced_at: row.templates_synced_at,
+            templates_error: row.templates_error,
+        }
+    }
 }
 
 impl ChannelView {
@@ -212,6 +252,7 @@ impl ChannelView {
                 .names()
                 .map(|name| (name.to_owned(), "set"))
                 .collect(),
+            health: None,
             last_webhook_at: record.last_webhook_at,
             created_at: record.created_at,
             updated_at: record.updated_at,

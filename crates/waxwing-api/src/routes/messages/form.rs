@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use waxwing_app::message_templates::Given;
 use waxwing_app::send::Outside;
 use waxwing_core::content::{Button, Content, Frame, Media, Section};
 use waxwing_core::delivery::Purpose;
@@ -106,6 +107,21 @@ pub struct Addressed {
 const SEND_AT_MAX: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 3_600);
 
 impl Envelope {
+    /// The message template that goes while the window is closed, as it is written.
+    pub fn outside_template(&self) -> Option<Given> {
+        match &self.outside_window {
+            Some(OutsideForm::Template { message_template }) => {
+                Some(message_template.clone().given())
+            }
+            _ => None,
+        }
+    }
+
+    /// The channel that it names, when it names one in the right form.
+    pub fn channel(&self) -> Option<ChannelId> {
+        self.channel_id.as_deref()?.parse().ok()
+    }
+
     /// Reads the parts and notes what is wrong with them.
     pub fn read(
         &self,
@@ -366,22 +382,37 @@ pub struct MessageTemplateForm {
     name: String,
     /// Its language code, such as `en_US`.
     language: String,
-    /// Parameters by component.
-    #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
-    components: Vec<serde_json::Value>,
+    /// Parameters by component, in Meta's form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    components: Option<Vec<serde_json::Value>>,
+    /// Instead of components, for a template that is known here: a list for the body, an object of names, or an object
+    /// with `header`, `body` and `buttons`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    variables: Option<serde_json::Value>,
 }
 
 impl MessageTemplateForm {
-    /// The content, with what is wrong with it noted.
-    pub fn content(self, checks: &mut Checks) -> Content {
+    /// The content as it is written, with what is wrong with it noted.
+    fn content(self, checks: &mut Checks) -> Content {
         let content = Content::MessageTemplate {
             name: self.name,
             language: self.language,
-            components: self.components,
+            components: self.components.unwrap_or_default(),
         };
         checks.extend(content.violations());
         content
+    }
+
+    /// What it gives for the template.
+    pub fn given(self) -> Given {
+        Given {
+            name: self.name,
+            language: self.language,
+            components: self.components,
+            variables: self.variables,
+        }
     }
 }
 

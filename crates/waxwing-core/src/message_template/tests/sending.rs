@@ -233,3 +233,24 @@ fn cards_are_checked_one_by_one() {
     );
     assert_eq!(refused(&carousel, Value::Null), ["variables"]);
 }
+
+#[test]
+fn texts_are_counted_through_the_whole_template() {
+    let named = template(
+        TemplateCategory::Utility,
+        json!([{"type": "header", "format": "image"}, {"type": "body", "text": "Dear {{who}}, on {{day}} it is"},
+            {"type": "buttons", "buttons": [{"type": "quick_reply", "text": "Yes"}, {"type": "url", "text": "Go", "url": "https://a.example/{{1}}"}]}]),
+    );
+    let sent = [
+        json!({"type": "button", "sub_type": "url", "index": "1", "parameters": [{"type": "text", "text": "x"}]}),
+        json!({"type": "button", "sub_type": "quick_reply", "index": "0", "parameters": [{"type": "payload", "payload": "y"}]}),
+        json!({"type": "header", "parameters": [{"type": "image", "image": {"id": "1"}}]}),
+        json!({"type": "body", "parameters": [
+            {"type": "text", "parameter_name": "day", "text": "Monday"}, {"type": "text", "parameter_name": "who", "text": "Ada"}]}),
+    ];
+    let expected = json!([
+        {"type": "body", "parameters": [{"type": "text", "text": "Ada"}, {"type": "text", "text": "Monday"}]},
+        {"type": "button", "sub_type": "url", "index": "1", "parameters": [{"type": "text", "text": "x"}]}
+    ]);
+    assert_eq!(Value::from(parameters::numbered(&named, &sent)), expected);
+}

@@ -5,5 +5,6 @@ pub(crate) mod outcome;
 pub(crate) mod parse;
 pub(crate) mod scrub;
 pub(crate) mod send;
+pub(crate) mod templates;
 pub(crate) mod text;
 pub(crate) mod wire;

@@ -3,6 +3,7 @@
 
 mod parse;
 mod request;
+pub(crate) mod templates;
 mod verdict;
 
 use std::time::Duration;

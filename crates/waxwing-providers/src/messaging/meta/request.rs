@@ -24,7 +24,7 @@ const CHECK_FIELDS: &str =
     "display_phone_number,verified_name,quality_rating,status,name_status,health_status";
 
 /// What is needed to call the Graph API for one number.
-struct Caller<'a> {
+pub(super) struct Caller<'a> {
     phone_number_id: &'a str,
     access_token: &'a Secret,
     graph_url: &'a str,
@@ -32,7 +32,7 @@ struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    fn new(account: &'a Account, endpoints: &'a Endpoints) -> Result<Self, BuildError> {
+    pub(super) fn new(account: &'a Account, endpoints: &'a Endpoints) -> Result<Self, BuildError> {
         Ok(Self {
             phone_number_id: &account.sender_id,
             access_token: account
@@ -45,19 +45,29 @@ impl<'a> Caller<'a> {
     }
 
     fn url(&self, rest: &str) -> Result<String, BuildError> {
-        if !call::is_path_part(self.phone_number_id) {
-            return Err(BuildError::Channel("phone number id"));
+        self.object_url(self.phone_number_id, "phone number id", rest)
+    }
+
+    /// The address of any object; `what` names its id in the error.
+    pub(super) fn object_url(
+        &self,
+        id: &str,
+        what: &'static str,
+        rest: &str,
+    ) -> Result<String, BuildError> {
+        if !call::is_path_part(id) {
+            return Err(BuildError::Channel(what));
         }
         if !call::is_path_part(self.api_version) {
             return Err(BuildError::Channel("API version"));
         }
         let base = call::base_url(self.graph_url, "Graph URL")?;
-        let (version, id) = (self.api_version, self.phone_number_id);
+        let version = self.api_version;
         Ok(format!("{base}/{version}/{id}{rest}"))
     }
 
     /// The token goes into the header, never into the query, where it would leak into logs.
-    fn headers(&self) -> Result<HeaderMap, BuildError> {
+    pub(super) fn headers(&self) -> Result<HeaderMap, BuildError> {
         if self.access_token.is_empty() {
             return Err(BuildError::Credential("access token"));
         }

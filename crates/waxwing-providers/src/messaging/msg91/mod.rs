@@ -8,6 +8,7 @@ mod event;
 mod parse;
 mod request;
 mod template;
+pub(crate) mod templates;
 mod verdict;
 
 use std::time::Duration;

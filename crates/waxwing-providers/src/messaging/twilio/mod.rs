@@ -12,6 +12,7 @@ mod params;
 mod parse;
 mod request;
 mod send;
+pub(crate) mod templates;
 mod verify;
 
 use std::time::Duration;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 use waxwing_core::event::Route;
+use waxwing_core::time::Timestamp;
 
 use crate::messaging::cloud::text;
 use crate::messaging::cloud::wire::{self, ITEMS_MAX, fields};
@@ -37,7 +38,7 @@ fields! {
 
 fields! {
     /// An account's part of a request. In one documented example `field` and `object` stand here.
-    Entry { "id" => id, "changes" => changes, "field" => field, "object" => object }
+    Entry { "id" => id, "time" => time, "changes" => changes, "field" => field, "object" => object }
 }
 
 fields! {
@@ -83,6 +84,15 @@ fields! {
         "new_quality_score" => new_quality_score,
         "new_category" => new_category,
         "correct_category" => correct_category,
+        "other_info" => other_info,
+        "display_phone_number" => display_phone_number,
+        "phone_number" => phone_number,
+        "current_limit" => current_limit,
+        "max_daily_conversations_per_business" => max_daily_conversations,
+        "restriction_info" => restriction_info,
+        "violation_info" => violation_info,
+        "ban_info" => ban_info,
+        "alert_info" => alert_info,
     }
 }
 
@@ -129,6 +139,8 @@ pub(crate) fn top(text: &str) -> Result<&RawValue, Unreadable> {
 /// One change that has a value.
 pub(super) struct Change<'a> {
     pub(super) account_id: Option<String>,
+    /// When Meta noticed it.
+    pub(super) at: Option<Timestamp>,
     pub(super) field: Option<Cow<'a, str>>,
     pub(super) value: &'a RawValue,
 }
@@ -167,6 +179,7 @@ fn read_entry<'a>(entry: &'a RawValue, changes: &mut Vec<Change<'a>>) {
         return;
     }
     let account_id = id(entry.id);
+    let at = wire::moment(entry.time);
     for change in wire::list(entry.changes) {
         // One more than can be read shows that there were more.
         if changes.len() > ITEMS_MAX {
@@ -180,6 +193,7 @@ fn read_entry<'a>(entry: &'a RawValue, changes: &mut Vec<Change<'a>>) {
         }
         changes.push(Change {
             account_id: account_id.clone(),
+            at,
             field: wire::text(change.field).or_else(|| wire::text(entry.field)),
             value,
         });

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use waxwing_core::content::Content;
 use waxwing_core::event::{BrokenItem, InboundItem, ItemBody, OtherItem, Parsed, Route};
 use waxwing_core::identity::ProviderMessageId;
+use waxwing_core::time::Timestamp;
 
 use crate::messaging::cloud::outcome;
 use crate::messaging::cloud::text;
@@ -109,7 +110,7 @@ fn read_change(change: &Change<'_>, items: &mut Items) {
     read_activity(&values, field, &route, items);
     // A list that is there and empty says nothing, whatever stands around it.
     if items.next == before && !values.has_list() {
-        read_account(&values, field, &route, items);
+        read_account(&values, field, change.at, &route, items);
     }
 }
 
@@ -146,8 +147,14 @@ fn read_activity(values: &Values<'_>, field: &str, route: &Route, items: &mut It
 }
 
 /// Events of the account and its templates, and everything that nobody knows yet.
-fn read_account(values: &Values<'_>, field: &str, route: &Route, items: &mut Items) {
-    if let Some(news) = account::template(values, field) {
+fn read_account(
+    values: &Values<'_>,
+    field: &str,
+    at: Option<Timestamp>,
+    route: &Route,
+    items: &mut Items,
+) {
+    if let Some(news) = account::template(values, field, at) {
         items.push(route, Ok(Some(ItemBody::Template(news))));
     } else if field != "messages" || account::event(values).is_some() {
         let other = OtherItem {
@@ -155,7 +162,7 @@ fn read_account(values: &Values<'_>, field: &str, route: &Route, items: &mut Ite
             field: field.to_owned(),
             event: account::event(values),
             id: None,
-            detail: None,
+            detail: account::detail(values),
         };
         items.push(route, Ok(Some(ItemBody::Other(other))));
     }
