@@ -5,12 +5,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use waxwing_core::channel::{ChannelKind, credential};
 use waxwing_core::event::Route;
 use waxwing_core::ids::{ChannelId, TenantId};
-use waxwing_providers::messaging::{Account, Messaging, Pace, adapter};
+use waxwing_providers::messaging::{Account, adapter};
 use waxwing_store::StoreError;
 use waxwing_store::domain::channels::{self, ChannelRecord};
 
@@ -56,7 +55,7 @@ impl Directory {
         };
         let sharing = sharing(&records);
         for record in records {
-            let pace = adapter(record.kind).map_or(SLOWEST, Messaging::pace);
+            let pace = adapter(record.kind).pace();
             let scope = sharing.get(&record.channel_id).copied();
             let scope = scope.unwrap_or(record.channel_id);
             let terms = Terms::new(record.kind, pace, record.limits, scope);
@@ -176,13 +175,6 @@ impl Directory {
         self.by_id.get(&id)
     }
 }
-
-/// For a provider that cannot send.
-const SLOWEST: Pace = Pace {
-    messages: 1,
-    per: Duration::from_secs(1),
-    concurrency: 1,
-};
 
 /// Channels whose provider counts what is sent with a key, whatever the number (protocols/msg91.md 6): the first channel
 /// of their key.

@@ -116,6 +116,9 @@ pub struct InboundMessage {
 pub struct StatusUpdate {
     /// The provider's id of the message.
     pub provider_id: ProviderMessageId,
+    /// Another id of the same message, by which replies to it name it (MSG91: `uuid` beside `requestId`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alias: Option<ProviderMessageId>,
     /// What happened; `None` for words that change nothing.
     pub status: Option<DeliveryStatus>,
     /// The provider's word.

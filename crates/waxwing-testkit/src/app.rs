@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use waxwing_core::channel::ChannelKind;
 use waxwing_emulator::{Emulator, EmulatorConfig, NumberConfig, Phone, User};
 
 use crate::http::Api;
@@ -35,6 +36,8 @@ pub struct TestOptions {
     pub emulator: EmulatorConfig,
     /// More settings in the environment.
     pub env: Vec<(String, String)>,
+    /// The provider of the bank's number.
+    pub kind: ChannelKind,
 }
 
 impl TestOptions {
@@ -46,7 +49,15 @@ impl TestOptions {
             engine: Engine::Sqlite,
             emulator: EmulatorConfig::lenient(),
             env: Vec::new(),
+            kind: ChannelKind::Meta,
         }
+    }
+
+    /// The same with the bank's number at another provider.
+    #[must_use]
+    pub fn at(mut self, kind: ChannelKind) -> Self {
+        self.kind = kind;
+        self
     }
 
     /// The same with another engine.
@@ -71,6 +82,8 @@ pub struct TestApp {
     pub emulator: Emulator,
     dir: TempDir,
     schema: String,
+    /// The port of the API, for providers that sign its address; 0 for a free one.
+    port: u16,
     process: Option<Child>,
     /// The API.
     pub api: Api,
@@ -87,7 +100,12 @@ impl TestApp {
         let dir = TempDir::new().expect("a temporary directory");
         let schema = format!("it_{}", hex::encode(random::<8>()));
         let api = Api::new("http://unset", ADMIN_TOKEN);
+        let port = match options.kind {
+            ChannelKind::Twilio => free_port(),
+            _ => 0,
+        };
         let mut app = Self {
+            port,
             options,
             emulator,
             dir,
@@ -112,7 +130,7 @@ impl TestApp {
             .current_dir(self.dir.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("PORT", "0")
+            .env("PORT", self.port.to_string())
             .env("METRICS_PORT", "0")
             .env("DATA_DIR", self.dir.path().join("data"))
             .env("MASTER_KEY", MASTER_KEY)
@@ -120,6 +138,9 @@ impl TestApp {
             .env("APP_SECRET", SECRET)
             .env("VERIFY_TOKEN", VERIFY_TOKEN)
             .env("META_GRAPH_URL", self.emulator.url())
+            .env("TWILIO_API_URL", self.emulator.url())
+            .env("D360_API_URL", self.emulator.url())
+            .env("MSG91_API_URL", self.emulator.url())
             .env("LOG_LEVEL", "info")
             .stdin(Stdio::null())
             .stdout(self.log("stdout.log"))
@@ -129,6 +150,9 @@ impl TestApp {
             command
                 .env("DATABASE_URL", url)
                 .env("DATABASE_SCHEMA", &self.schema);
+        }
+        if self.port != 0 {
+            command.env("PUBLIC_URL", format!("http://127.0.0.1:{}", self.port));
         }
         command.envs(self.options.env.clone());
         self.process = Some(command.spawn().expect("the server's binary starts"));
@@ -163,6 +187,12 @@ impl TestApp {
         ["stdout.log", "stderr.log"]
             .map(|name| std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default())
             .concat()
+    }
+
+    /// The provider of the bank's number.
+    #[must_use]
+    pub fn kind(&self) -> ChannelKind {
+        self.options.kind
     }
 
     /// The server's data directory.
@@ -222,9 +252,13 @@ impl TestApp {
         }
     }
 
-    /// Registers the first tenant with a small bank menu: `hi` → menu with buttons, everything else → the menu.
+    /// The first tenant, its number at the provider of the options, with a small bank menu: `hi` → menu with buttons,
+    /// everything else → the menu.
     pub async fn bank(&self) -> Tenant {
-        let tenant = self.tenant("Bank", NUMBER).await;
+        let tenant = match self.options.kind {
+            ChannelKind::Meta => self.tenant("Bank", NUMBER).await,
+            kind => self.default_tenant(kind).await,
+        };
         self.bank_menu(&tenant).await;
         tenant
     }
@@ -266,9 +300,13 @@ impl TestApp {
     /// written to.
     pub async fn writes_first(&self, tenant: &Tenant, wa_id: &str) {
         let phone = self.phone(tenant, wa_id, "Ada");
-        phone
-            .send_raw(json!({"type": "unsupported", "errors": [{"code": 131_051, "title": "Message type unknown"}]}))
-            .expect("the emulator takes it");
+        let unknown = match self.options.kind {
+            ChannelKind::Twilio => json!({"type": "unknown", "MessageType": "unknown"}),
+            _ => {
+                json!({"type": "unsupported", "errors": [{"code": 131_051, "title": "Message type unknown"}]})
+            }
+        };
+        phone.send_raw(unknown).expect("the emulator takes it");
         let from = format!("+{wa_id}");
         self.messages_until(tenant, "direction=IN", |found| {
             found.iter().any(|message| message["from"] == from.as_str())
@@ -328,6 +366,12 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A port that nobody listens on.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
 }
 
 fn random<const N: usize>() -> [u8; N] {

@@ -5,6 +5,7 @@
 
 mod app;
 mod http;
+mod provider;
 mod webhook;
 
 pub use app::{Engine, TestApp, TestOptions, wait_for};

@@ -459,9 +459,7 @@ async fn ask_provider(state: &ApiState, channel: &ChannelRecord) -> ChannelTest 
         can_send: None,
         problems: vec![problem.to_owned()],
     };
-    let Some(provider) = adapter(channel.kind) else {
-        return failed("This version does not speak to the provider.");
-    };
+    let provider = adapter(channel.kind);
     let account = Account {
         sender_id: channel.sender_id.clone(),
         account_id: channel.account_id.clone(),

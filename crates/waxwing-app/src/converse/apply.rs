@@ -491,6 +491,7 @@ fn incoming_status(base: &Base, rates: &RateCard, status: &Status<'_>) -> Option
         tenant_id,
         channel_id: status.channel.channel_id,
         provider_id: update.provider_id.clone(),
+        alias: update.alias.clone(),
         attempt_id: data.and_then(|data| callback::decode(&base.keyring, tenant_id, data)),
         update: Update {
             status: update.status?,

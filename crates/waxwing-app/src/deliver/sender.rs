@@ -162,7 +162,7 @@ impl Sender {
             .channel(claimed.channel_id)
             .cloned()
             .ok_or(NotTried::NoChannel)?;
-        let provider = adapter(channel.kind).ok_or(NotTried::NoChannel)?;
+        let provider = adapter(channel.kind);
         let sends = channel.kind.sending_credential();
         if channel.account.credentials.get(sends).is_none() {
             return Err(NotTried::NoChannel);

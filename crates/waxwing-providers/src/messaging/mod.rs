@@ -22,12 +22,12 @@ pub use self::template_api::{Created, TemplateApi, TemplateError, TemplateFailur
 
 /// The adapter of a kind of channel.
 #[must_use]
-pub fn adapter(kind: ChannelKind) -> Option<&'static dyn Messaging> {
+pub fn adapter(kind: ChannelKind) -> &'static dyn Messaging {
     match kind {
-        ChannelKind::Meta => Some(&meta::Meta),
-        ChannelKind::Twilio => Some(&twilio::Twilio),
-        ChannelKind::Dialog360 => Some(&dialog360::Dialog360),
-        ChannelKind::Msg91 => Some(&msg91::Msg91),
+        ChannelKind::Meta => &meta::Meta,
+        ChannelKind::Twilio => &twilio::Twilio,
+        ChannelKind::Dialog360 => &dialog360::Dialog360,
+        ChannelKind::Msg91 => &msg91::Msg91,
     }
 }
 

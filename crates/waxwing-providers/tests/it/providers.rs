@@ -63,7 +63,7 @@ fn meta() -> Provider {
         }
     });
     Provider {
-        adapter: adapter(ChannelKind::Meta).unwrap(),
+        adapter: adapter(ChannelKind::Meta),
         account: Account {
             sender_id: "106540352242922".into(),
             account_id: None,
@@ -87,7 +87,7 @@ fn twilio() -> Provider {
         body: webhook.body,
     });
     Provider {
-        adapter: adapter(ChannelKind::Twilio).unwrap(),
+        adapter: adapter(ChannelKind::Twilio),
         account: twilio::account(),
         endpoints: twilio::endpoints(),
         genuine: genuine.collect(),
@@ -110,7 +110,7 @@ fn dialog360() -> Provider {
         body,
     });
     Provider {
-        adapter: adapter(ChannelKind::Dialog360).unwrap(),
+        adapter: adapter(ChannelKind::Dialog360),
         account: dialog360::account(),
         endpoints: Endpoints::default(),
         genuine: genuine.collect(),
@@ -137,7 +137,7 @@ fn msg91() -> Provider {
             body: webhook["request"]["body"].as_str().unwrap().into(),
         });
     Provider {
-        adapter: adapter(ChannelKind::Msg91).unwrap(),
+        adapter: adapter(ChannelKind::Msg91),
         account,
         endpoints: Endpoints::default(),
         genuine: genuine.collect(),

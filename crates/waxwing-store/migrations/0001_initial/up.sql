@@ -190,6 +190,8 @@ CREATE TABLE messages (
   request_hash {bytes},
   provider_id_sealed {bytes},
   provider_id_hash {bytes},
+  -- Another id of the provider, by which replies name the message (MSG91).
+  provider_alias_hash {bytes},
   attempts {small} NOT NULL,
   attempt_id {uuid},
   claimed_by {uuid},
@@ -221,6 +223,7 @@ CREATE TABLE messages (
 CREATE INDEX messages_thread ON messages (tenant_id, conversation_id, id);
 -- With the id, so that ORDER BY id does not tempt the planner into walking all messages of the tenant.
 CREATE INDEX messages_provider ON messages (tenant_id, channel_id, provider_id_hash, id) WHERE provider_id_hash IS NOT NULL;
+CREATE INDEX messages_provider_alias ON messages (tenant_id, channel_id, provider_alias_hash, id) WHERE provider_alias_hash IS NOT NULL;
 CREATE UNIQUE INDEX messages_idempotency ON messages (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX messages_queue ON messages (tenant_id, channel_id, priority, due_at, id) WHERE status = 'queued';
 CREATE INDEX messages_lane ON messages (tenant_id, conversation_id, id) WHERE status IN ('queued', 'sending');

@@ -29,6 +29,8 @@ statements! {
         WHERE tenant_id = $1 AND id = $2";
     FIND_BY_PROVIDER_ID [tenant] = "SELECT id, template_key FROM messages \
         WHERE tenant_id = $1 AND channel_id = $2 AND provider_id_hash = $3 ORDER BY id LIMIT 1";
+    FIND_BY_ALIAS [tenant] = "SELECT id, template_key FROM messages \
+        WHERE tenant_id = $1 AND channel_id = $2 AND provider_alias_hash = $3 ORDER BY id LIMIT 1";
     FIND_BY_KEY [tenant] = "SELECT id, request_hash FROM messages WHERE tenant_id = $1 AND idempotency_key = $2";
     PROVIDER_ID [tenant] = "SELECT provider_id_sealed FROM messages WHERE tenant_id = $1 AND id = $2";
     LIST [tenant] = "SELECT m.id, m.conversation_id, m.contact_id, m.channel_id, m.direction, m.kind, m.status, m.body, \
@@ -310,11 +312,22 @@ pub fn find_by_provider_ids(
             params![*tenant, *channel, provider_id_hash(keyring, *tenant, id)]
         })
         .collect();
-    Ok(tx
+    let mut found: Vec<Option<Answered>> = tx
         .query_many(&FIND_BY_PROVIDER_ID, &sets)?
         .into_iter()
         .map(|rows| rows.into_iter().next())
-        .collect())
+        .collect();
+    let missing: Vec<usize> = (0..found.len())
+        .filter(|place| found[*place].is_none())
+        .collect();
+    let sets: Vec<_> = missing.iter().map(|place| sets[*place].clone()).collect();
+    for (place, rows) in missing
+        .into_iter()
+        .zip(tx.query_many(&FIND_BY_ALIAS, &sets)?)
+    {
+        found[place] = rows.into_iter().next();
+    }
+    Ok(found)
 }
 
 /// The message that took an idempotency key, and the hash of its request.

@@ -17,6 +17,8 @@ use crate::{StoreError, Tx, Value, params, statements};
 statements! {
     BY_PROVIDER_ID [tenant] = "SELECT id FROM messages \
         WHERE tenant_id = $1 AND channel_id = $2 AND provider_id_hash = $3 AND direction = 'OUT' ORDER BY id LIMIT 1";
+    BY_ALIAS [tenant] = "SELECT id FROM messages \
+        WHERE tenant_id = $1 AND channel_id = $2 AND provider_alias_hash = $3 AND direction = 'OUT' ORDER BY id LIMIT 1";
     BY_ATTEMPT [tenant] = "SELECT m.id FROM messages m \
         WHERE m.tenant_id = $1 AND m.id = (SELECT a.message_id FROM attempts a WHERE a.tenant_id = $1 AND a.id = $2) \
         AND m.channel_id = $3";
@@ -29,7 +31,7 @@ statements! {
         sent_at = COALESCE(sent_at, $5), delivered_at = COALESCE(delivered_at, $6), read_at = COALESCE(read_at, $7), \
         failed_at = COALESCE(failed_at, $8), pricing = COALESCE($12, pricing), \
         provider_id_sealed = COALESCE(provider_id_sealed, $13), provider_id_hash = COALESCE(provider_id_hash, $14), \
-        claimed_by = NULL, outcome_unknown = FALSE, unknown_at = NULL, updated_at = $15 \
+        provider_alias_hash = COALESCE(provider_alias_hash, $16), claimed_by = NULL, outcome_unknown = FALSE, unknown_at = NULL, updated_at = $15 \
         WHERE tenant_id = $1 AND id = $2";
     PARK [tenant] = "INSERT INTO parked_statuses (tenant_id, id, channel_id, provider_id_hash, update_sealed, parked_at) \
         VALUES ($1, $2, $3, $4, $5, $6)";
@@ -87,6 +89,8 @@ pub struct Incoming {
     pub channel_id: ChannelId,
     /// The provider's id of the message.
     pub provider_id: ProviderMessageId,
+    /// Another id of the provider for the same message.
+    pub alias: Option<ProviderMessageId>,
     /// The attempt that the callback data names, checked.
     pub attempt_id: Option<AttemptId>,
     /// What it says.
@@ -129,7 +133,7 @@ pub fn apply(
         .iter()
         .map(|status| provider_id_hash(keyring, status.tenant_id, &status.provider_id))
         .collect();
-    let targets = find(tx, statuses, &hashes)?;
+    let targets = find(tx, keyring, statuses, &hashes)?;
     let found = statuses.iter().zip(&targets);
     let keys = found.filter_map(|(status, id)| id.map(|id| (status.tenant_id, id)));
     let mut standings = messages::lock(tx, keys)?;
@@ -158,11 +162,13 @@ pub fn apply(
                 .charged(status.tenant_id, status.channel_id, standing.id),
         );
         let sealed = seal_provider_id(keyring, status.tenant_id, standing.id, &status.provider_id);
+        let alias = status.alias.as_ref();
         sets.push(apply_values(
             status.tenant_id,
             standing.id,
             &status.update,
             Some((sealed, hash)),
+            alias.map(|alias| provider_id_hash(keyring, status.tenant_id, alias)),
             now,
         )?);
         applied.push(climb(standing, status.update.status.message_status()));
@@ -172,9 +178,10 @@ pub fn apply(
     Ok(applied)
 }
 
-/// The messages that statuses are about: by the provider's id, else by the attempt that the callback data names.
+/// The messages that statuses are about: by the provider's ids, else by the attempt that the callback data names.
 fn find(
     tx: &mut Tx<'_>,
+    keyring: &Keyring,
     statuses: &[Incoming],
     hashes: &[Vec<u8>],
 ) -> Result<Vec<Option<MessageId>>, StoreError> {
@@ -188,6 +195,21 @@ fn find(
         .into_iter()
         .map(|rows| rows.first().copied())
         .collect();
+    let mut aliased = Vec::new();
+    let mut by_alias = Vec::new();
+    for (place, status) in statuses.iter().enumerate() {
+        if let (None, Some(alias)) = (targets[place], &status.alias) {
+            aliased.push(place);
+            let hash = provider_id_hash(keyring, status.tenant_id, alias);
+            by_alias.push(params![status.tenant_id, status.channel_id, hash]);
+        }
+    }
+    for (place, rows) in aliased
+        .into_iter()
+        .zip(tx.query_many::<MessageId>(&BY_ALIAS, &by_alias)?)
+    {
+        targets[place] = rows.first().copied();
+    }
     let mut places = Vec::new();
     let mut by_attempt = Vec::new();
     for (place, status) in statuses.iter().enumerate() {
@@ -222,6 +244,7 @@ fn apply_values(
     id: MessageId,
     update: &Update,
     provider: Option<(Vec<u8>, Vec<u8>)>,
+    alias: Option<Vec<u8>>,
     now: Timestamp,
 ) -> Result<Vec<Value>, StoreError> {
     let rung = update.status.message_status();
@@ -248,7 +271,8 @@ fn apply_values(
             .unwrap_or(Value::Null),
         sealed,
         hash,
-        now
+        now,
+        alias
     ]
     .to_vec())
 }
@@ -325,6 +349,7 @@ pub fn unpark(
                 message.tenant_id,
                 message.message_id,
                 &update,
+                None,
                 None,
                 now,
             )?);

@@ -3,7 +3,7 @@
 use serde_json::json;
 use waxwing_testkit::TestApp;
 
-use crate::support::{SOON, on_both};
+use crate::support::{SOON, on_both, on_every};
 
 async fn conversation_state(app: &TestApp, tenant: &waxwing_testkit::Tenant) -> serde_json::Value {
     let answer = app
@@ -16,7 +16,7 @@ async fn conversation_state(app: &TestApp, tenant: &waxwing_testkit::Tenant) -> 
     list[0].clone()
 }
 
-on_both!(a_customer_walks_through_the_menu);
+on_every!(a_customer_walks_through_the_menu);
 async fn a_customer_walks_through_the_menu(app: TestApp) {
     let bank = app.bank().await;
     let phone = app.phone(&bank, "16505551234", "Ada");
@@ -81,7 +81,7 @@ async fn a_rating_is_stored_and_not_answered(app: TestApp) {
     );
 }
 
-on_both!(a_sent_template_makes_its_buttons_current);
+on_every!(a_sent_template_makes_its_buttons_current);
 async fn a_sent_template_makes_its_buttons_current(app: TestApp) {
     let bank = app.bank().await;
     app.writes_first(&bank, "16505551234").await;
@@ -98,7 +98,7 @@ async fn a_sent_template_makes_its_buttons_current(app: TestApp) {
     assert_eq!(phone.await_reply(SOON).await.unwrap().text, "Blocked");
 }
 
-on_both!(a_session_ends_by_inactivity);
+on_every!(a_session_ends_by_inactivity);
 async fn a_session_ends_by_inactivity(app: TestApp) {
     let bank = app.bank().await;
     let settings = format!("/api/tenants/{}/settings", bank.id);
@@ -128,7 +128,7 @@ async fn a_session_ends_by_inactivity(app: TestApp) {
     assert_eq!(events.body["events"][0]["data"]["state"], "in_cards");
 }
 
-on_both!(a_list_is_shown_and_chosen_from);
+on_every!(a_list_is_shown_and_chosen_from);
 async fn a_list_is_shown_and_chosen_from(app: TestApp) {
     let bank = app.bank().await;
     app.writes_first(&bank, "16505551234").await;

@@ -54,5 +54,43 @@ macro_rules! on_both {
 
 pub(crate) use on_both;
 
+/// Makes tests of an async function that takes a started server: on both engines with the number at Meta, and on the
+/// embedded one with the number at every other provider.
+macro_rules! on_every {
+    ($name:ident, except_msg91) => {
+        mod $name {
+            use waxwing_core::channel::ChannelKind::{Dialog360, Meta, Twilio};
+            use waxwing_testkit::Engine::{Postgres, Sqlite};
+
+            crate::support::on_every!(@test meta_sqlite, $name, Meta, Sqlite);
+            crate::support::on_every!(@test meta_postgres, $name, Meta, Postgres);
+            crate::support::on_every!(@test twilio, $name, Twilio, Sqlite);
+            crate::support::on_every!(@test dialog360, $name, Dialog360, Sqlite);
+        }
+    };
+    ($name:ident) => {
+        mod $name {
+            use waxwing_core::channel::ChannelKind::{Dialog360, Meta, Msg91, Twilio};
+            use waxwing_testkit::Engine::{Postgres, Sqlite};
+
+            crate::support::on_every!(@test meta_sqlite, $name, Meta, Sqlite);
+            crate::support::on_every!(@test meta_postgres, $name, Meta, Postgres);
+            crate::support::on_every!(@test twilio, $name, Twilio, Sqlite);
+            crate::support::on_every!(@test dialog360, $name, Dialog360, Sqlite);
+            crate::support::on_every!(@test msg91, $name, Msg91, Sqlite);
+        }
+    };
+    (@test $test:ident, $name:ident, $kind:ident, $engine:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $test() {
+            if let Some(app) = crate::support::start($engine, |options| options.at($kind)).await {
+                super::$name(app).await;
+            }
+        }
+    };
+}
+
+pub(crate) use on_every;
+
 /// How long a reply may take before a test fails.
 pub const SOON: std::time::Duration = std::time::Duration::from_secs(20);

@@ -226,6 +226,10 @@ fn report(event: &Event<'_>) -> Read {
     });
     let (error, code) = failure.map_or((None, None), |(error, code)| (Some(error), code));
     Ok(Some(ItemBody::Status(Box::new(StatusUpdate {
+        alias: event
+            .uuid()
+            .and_then(|id| ProviderMessageId::parse(&id))
+            .filter(|id| *id != provider_id),
         provider_id,
         status,
         word,

@@ -317,6 +317,7 @@ fn referral(params: &Params<'_>) -> Option<Value> {
 fn status(params: &Params<'_>, word: &str, query: &str) -> Result<ItemBody, &'static str> {
     let error = error(params);
     Ok(ItemBody::Status(Box::new(StatusUpdate {
+        alias: None,
         provider_id: message_id(params).ok_or("a status without a message id")?,
         status: delivery(word),
         word: word.to_owned(),

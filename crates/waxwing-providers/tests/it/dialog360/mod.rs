@@ -60,7 +60,7 @@ pub fn is_authentic(target: &str, headers: &[(&str, &str)], secret: &str) -> boo
 
 #[test]
 fn it_is_found_by_its_kind() {
-    let adapter = messaging::adapter(ChannelKind::Dialog360).unwrap();
+    let adapter = messaging::adapter(ChannelKind::Dialog360);
     assert_eq!(adapter.kind(), ChannelKind::Dialog360);
     assert_eq!(adapter.name(), "360dialog");
     assert_eq!(adapter.query_to_keep("secret=x"), "");

@@ -71,7 +71,7 @@ pub fn event(fields: &Value) -> String {
 
 #[test]
 fn it_is_found_by_its_kind() {
-    let adapter = messaging::adapter(ChannelKind::Msg91).unwrap();
+    let adapter = messaging::adapter(ChannelKind::Msg91);
     assert_eq!(adapter.kind(), ChannelKind::Msg91);
     assert_eq!(adapter.name(), "MSG91");
     assert_eq!(adapter.query_to_keep("secret=x"), "");

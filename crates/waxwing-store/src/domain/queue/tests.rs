@@ -162,6 +162,7 @@ store_test!(
                     tenant_id: TENANT,
                     channel_id: CHANNEL,
                     provider_id: provider_id(n),
+                    alias: None,
                     attempt_id: Some(*attempt),
                     update: Update {
                         status: DeliveryStatus::Delivered,

@@ -181,6 +181,7 @@ pub(super) fn status(raw: &RawValue, field: &str) -> Read {
         }
     };
     let status = StatusUpdate {
+        alias: None,
         provider_id,
         status: DeliveryStatus::parse(&word),
         word,
