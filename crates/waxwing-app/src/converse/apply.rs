@@ -6,7 +6,7 @@ use std::sync::Arc;
 use waxwing_core::content::Content;
 use waxwing_core::delivery::{Purpose, asynchronous_failure};
 use waxwing_core::errors::ErrorClass;
-use waxwing_core::ids::{DeadLetterId, MessageId, OutboxEventId, TenantId};
+use waxwing_core::ids::{DeadLetterId, MessageId, NodeId, OutboxEventId, TenantId};
 use waxwing_core::outbox::DomainEvent;
 use waxwing_core::rates::RateCard;
 use waxwing_core::status::MessageStatus;
@@ -25,6 +25,7 @@ use waxwing_store::{StoreError, Tx};
 
 use super::batch::{Event, Heard, Inbound, Sorted, Status};
 use super::people::{Fresh, FreshKind, Thread};
+use crate::deliver::{Attempts, Claimer, DeliverySignal, Direct, Taken};
 use crate::directory::Directory;
 use crate::message_templates::{self, Fault};
 use crate::tenants::{Config, ConfigCache};
@@ -38,6 +39,8 @@ pub(super) const STALE_DIRECTORY: StoreError =
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) hints: Vec<Hint>,
+    /// Replies that are claimed already.
+    pub(super) taken: Vec<Taken>,
     pub(super) applied: u64,
     pub(super) duplicates: u64,
     pub(super) dead: u64,
@@ -54,9 +57,12 @@ pub(super) struct Tools {
     pub(super) configs: ConfigCache,
     pub(super) heard: Heard,
     pub(super) rates: Arc<RateCard>,
+    /// Claims and sends replies for this process.
+    pub(super) delivery: DeliverySignal,
+    pub(super) node: NodeId,
 }
 
-/// Commits the effects of a batch.
+/// Commits the effects of a batch. Replies that can go out at once are claimed with it: their attempts are `attempts`.
 ///
 /// # Errors
 /// [`STALE_DIRECTORY`]; [`StoreError::Refused`] when the lease is lost; what the database says.
@@ -66,6 +72,7 @@ pub(super) fn apply(
     lease: &Lease,
     directory: &Directory,
     events: &[Event],
+    attempts: &Attempts,
 ) -> Result<Outcome, StoreError> {
     let now = tools.base.clock.now();
     nodes::fence(tx, lease)?;
@@ -79,6 +86,7 @@ pub(super) fn apply(
         outcome: Outcome::default(),
         outbox: Vec::new(),
         directory,
+        replies: Vec::new(),
     };
     writer.outcome.stored_only = sorted.stored_only;
     channels::note_webhooks(tx, &tools.heard.due(&sorted.heard, now), now)?;
@@ -94,6 +102,7 @@ pub(super) fn apply(
         .collect();
     outbox::append(tx, &writer.outbox, now)?;
     inbox::finish(tx, &sorted.finished, now)?;
+    writer.claim_replies(tx, directory, attempts)?;
     Ok(writer.outcome)
 }
 
@@ -103,6 +112,7 @@ pub(super) struct Writer<'a> {
     pub(super) outcome: Outcome,
     outbox: Vec<NewOutboxEvent>,
     directory: &'a Directory,
+    replies: Vec<Hint>,
 }
 
 impl Writer<'_> {
@@ -300,13 +310,35 @@ impl Writer<'_> {
             outside_window: None,
         };
         new_messages.push(thread.message(message_id, content, way, None, cause));
-        self.outcome.hints.push(Hint {
+        self.replies.push(Hint {
             tenant_id: item.channel.tenant_id,
             conversation_id: thread.remembered.id,
             channel_id: item.channel.channel_id,
             message_id,
             priority: i64::from(Purpose::Reply.priority()),
         });
+    }
+
+    /// Claims what may go out now; the rest waits in the queue.
+    fn claim_replies(
+        &mut self,
+        tx: &mut Tx<'_>,
+        directory: &Directory,
+        attempts: &Attempts,
+    ) -> Result<(), StoreError> {
+        let tools = self.tools;
+        let claimer = Claimer {
+            base: &tools.base,
+            directory,
+            node: tools.node,
+        };
+        let Direct { taken, hints } =
+            tools
+                .delivery
+                .claim_now(tx, &claimer, &self.replies, attempts)?;
+        self.outcome.hints.extend(hints);
+        self.outcome.taken = taken;
+        Ok(())
     }
 
     fn statuses(&mut self, tx: &mut Tx<'_>, updates: &[Status<'_>]) -> Result<(), StoreError> {

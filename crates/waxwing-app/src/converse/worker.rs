@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use waxwing_core::ids::NodeId;
+use waxwing_core::ids::{AttemptId, NodeId};
 use waxwing_core::rates::RateCard;
 use waxwing_core::time::Timestamp;
 use waxwing_store::domain::inbox::{self, Finished, PARTITIONS, PendingEvent};
 use waxwing_store::domain::nodes::{self, Lease};
+use waxwing_store::domain::queue::{self, Hint};
 use waxwing_store::{StoreError, Tx};
 
 use super::apply::{self, Outcome, STALE_DIRECTORY, Tools};
 use super::batch::{Event, Heard};
 use super::probe::Probe;
-use crate::deliver::DeliverySignal;
+use crate::deliver::{Attempts, DeliverySignal};
 use crate::directory::DirectoryHandle;
 use crate::ingest::InboxSignal;
 use crate::tenants::ConfigCache;
@@ -80,6 +81,8 @@ pub async fn run(options: ConverseOptions) {
             configs: configs.clone(),
             heard: Heard::default(),
             rates: Arc::clone(&options.rates),
+            delivery: options.delivery.clone(),
+            node: options.node,
         });
         let worker = Worker {
             partition,
@@ -88,6 +91,7 @@ pub async fn run(options: ConverseOptions) {
             held: Arc::clone(&held),
             lease: None,
             suspicious: options.unclean,
+            in_doubt: None,
         };
         workers.spawn(worker.run());
     }
@@ -113,6 +117,9 @@ struct Worker {
     lease: Option<Held>,
     /// The process before this one died, perhaps of what waits at the front.
     suspicious: bool,
+    /// Replies that were claimed by a transaction whose commit may have happened unseen, with the lease that it was
+    /// made under. Nothing is handled before they are taken back.
+    in_doubt: Option<(Lease, Vec<(Hint, AttemptId)>)>,
 }
 
 impl Worker {
@@ -138,6 +145,9 @@ impl Worker {
                 };
                 self.rest(pause, failures == 0).await;
             }
+        }
+        if let Err(error) = self.release_in_doubt().await {
+            tracing::warn!(%error, partition = self.partition, "claims in doubt were not taken back; they show an unknown outcome");
         }
         if let Some(held) = self.lease.take() {
             let lease = held.lease;
@@ -183,6 +193,7 @@ impl Worker {
 
     /// Handles one batch; `false` when nothing waits or the partition belongs to another node.
     async fn turn(&mut self) -> Result<bool, StoreError> {
+        self.release_in_doubt().await?;
         let Some(lease) = self.hold_lease().await? else {
             return Ok(false);
         };
@@ -296,21 +307,75 @@ impl Worker {
         Ok(Some(lease))
     }
 
-    async fn commit(&self, lease: &Lease, pending: &[PendingEvent]) -> Result<Outcome, StoreError> {
+    async fn commit(
+        &mut self,
+        lease: &Lease,
+        pending: &[PendingEvent],
+    ) -> Result<Outcome, StoreError> {
         let events = Arc::new(self.open(pending).await?);
-        let (tools, lease) = (Arc::clone(&self.tools), lease.clone());
+        let (tools, fence) = (Arc::clone(&self.tools), lease.clone());
         let directory = self.options.directory.current();
         let started = events.first().map(|event| event.received_at);
+        let attempts = Attempts::default();
+        let begun = attempts.clone();
         let outcome = self
             .base()
             .store
-            .write_bulk(move |tx| apply::apply(tx, &tools, &lease, &directory, &events))
-            .await?;
+            .write_bulk(move |tx| apply::apply(tx, &tools, &fence, &directory, &events, &begun))
+            .await;
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.doubt(lease, attempts.take());
+                return Err(error);
+            }
+        };
         if let Some(started) = started {
             let lag = self.base().clock.now().since(started);
             ::metrics::histogram!(metrics::WEBHOOK_LAG).record(lag.as_secs_f64());
         }
         Ok(outcome)
+    }
+
+    /// Whatever became of the transaction: what it claimed was not handed to anybody.
+    fn doubt(&mut self, lease: &Lease, attempts: Vec<(Hint, AttemptId)>) {
+        if attempts.is_empty() {
+            return;
+        }
+        let lease = || (lease.clone(), Vec::new());
+        self.in_doubt.get_or_insert_with(lease).1.extend(attempts);
+    }
+
+    /// Takes back claims that were made without this worker learning of it.
+    async fn release_in_doubt(&mut self) -> Result<(), StoreError> {
+        let Some((lease, claims)) = &self.in_doubt else {
+            return Ok(());
+        };
+        let hints: Vec<Hint> = claims.iter().map(|(hint, _)| *hint).collect();
+        let (lease, claims) = (lease.clone(), claims.clone());
+        let clock = Arc::clone(&self.base().clock);
+        let released = self
+            .base()
+            .store
+            .write(move |tx| {
+                // The transaction in doubt holds the lease's row until it has ended, one way or the other. Its messages
+                // are visible then; whether the lease is still ours does not matter.
+                match nodes::fence(tx, &lease) {
+                    Ok(()) | Err(StoreError::Refused(_)) => {}
+                    Err(error) => return Err(error),
+                }
+                queue::release(tx, &claims, clock.now())
+            })
+            .await?;
+        if released > 0 {
+            tracing::warn!(
+                messages = released,
+                "claims whose commit was in doubt were taken back"
+            );
+            self.options.delivery.hint(&hints);
+        }
+        self.in_doubt = None;
+        Ok(())
     }
 
     async fn open(&self, pending: &[PendingEvent]) -> Result<Vec<Event>, StoreError> {
@@ -410,6 +475,8 @@ impl Worker {
     }
 
     fn announce(&self, outcome: Outcome) {
+        self.options.delivery.send_now(outcome.taken);
+        self.options.delivery.hint(&outcome.hints);
         for reason in &outcome.quarantined {
             tracing::warn!(reason, "a webhook request is kept aside");
         }
@@ -435,7 +502,6 @@ impl Worker {
         if outcome.settled_unknown > 0 {
             ::metrics::counter!(metrics::UNKNOWN_RESOLVED_LATE).increment(outcome.settled_unknown);
         }
-        self.options.delivery.hint(&outcome.hints);
     }
 }
 

@@ -1,10 +1,12 @@
 //! Deliver: queued messages go out, in order by conversation, fairly by tenant, and every end is recorded.
 
+mod direct;
 mod held;
 mod pace;
 mod ready;
 mod record;
 mod sender;
+mod slots;
 mod worker;
 
 use std::sync::Arc;
@@ -13,7 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, mpsc};
 use waxwing_store::domain::queue::Hint;
 
+pub(crate) use direct::{Attempts, Claimer, Direct, Taken};
 pub use pace::Terms;
+use pace::{InProcess, Limits};
+use slots::Slots;
 pub use worker::{DeliverOptions, run};
 
 /// Hints that wait for the delivery worker; beyond, it looks into the database instead.
@@ -23,6 +28,9 @@ const HINTS_MAX: usize = 16_384;
 #[derive(Debug, Clone)]
 pub struct DeliverySignal {
     hints: mpsc::Sender<Hint>,
+    taken: mpsc::Sender<Taken>,
+    slots: Slots,
+    limits: Arc<dyn Limits>,
     look: Arc<Look>,
 }
 
@@ -36,6 +44,9 @@ struct Look {
 #[derive(Debug)]
 pub struct DeliveryInbox {
     hints: mpsc::Receiver<Hint>,
+    taken: mpsc::Receiver<Taken>,
+    slots: Slots,
+    limits: Arc<dyn Limits>,
     look: Arc<Look>,
 }
 
@@ -43,14 +54,23 @@ pub struct DeliveryInbox {
 #[must_use]
 pub fn signal() -> (DeliverySignal, DeliveryInbox) {
     let (sender, receiver) = mpsc::channel(HINTS_MAX);
-    let look = Arc::new(Look::default());
+    // Each of these holds a slot, so there is always room for one more.
+    let (hand, handed) = mpsc::channel(slots::IN_FLIGHT_MAX);
+    let (slots, look) = (Slots::default(), Arc::new(Look::default()));
+    let limits: Arc<dyn Limits> = Arc::new(InProcess::default());
     (
         DeliverySignal {
             hints: sender,
+            taken: hand,
+            slots: slots.clone(),
+            limits: Arc::clone(&limits),
             look: Arc::clone(&look),
         },
         DeliveryInbox {
             hints: receiver,
+            taken: handed,
+            slots,
+            limits,
             look,
         },
     )

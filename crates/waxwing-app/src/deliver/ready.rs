@@ -97,6 +97,13 @@ impl Ready {
         })
     }
 
+    /// Whether something of the channel is here.
+    pub(super) fn has(&self, channel: ChannelId) -> bool {
+        self.lines
+            .get(&channel)
+            .is_some_and(|line| !line.places.is_empty())
+    }
+
     /// A message of the channel was answered.
     pub(super) fn answered(&mut self, channel: ChannelId) {
         let waits = |line: &Line| line.rests.is_some_and(|rest| rest.or_answer);

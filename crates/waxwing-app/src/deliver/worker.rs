@@ -7,25 +7,23 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use waxwing_core::delivery::Purpose;
 use waxwing_core::ids::{AttemptId, ChannelId, NodeId, TenantId};
 use waxwing_providers::http::HttpClient;
 use waxwing_providers::messaging::Endpoints;
-use waxwing_store::domain::queue::{self, Claimed, Hint};
+use waxwing_store::domain::queue::{self, Hint};
 use waxwing_store::{Batcher, StoreError};
 
-use super::DeliveryInbox;
+use super::direct::{self, Holds, Taken};
 use super::held;
-use super::pace::{InProcess, Limits, Permit};
+use super::pace::{Limits, Permit};
 use super::ready::Ready;
 use super::record::{self, Ended, Recorded};
 use super::sender::{MadeAssets, Sender};
+use super::{DeliveryInbox, Slots};
 use crate::directory::DirectoryHandle;
 use crate::{Base, metrics};
 
-/// Attempts in flight at most. With a provider that answers in 50 ms this is 20,000 a second.
-const IN_FLIGHT_MAX: usize = 1_024;
-/// Attempts of one tenant in flight at most, so that one whose provider hangs leaves room for the others.
-const IN_FLIGHT_PER_TENANT_MAX: usize = 512;
 /// Messages of one claim.
 const CLAIM_MAX: usize = 256;
 /// Hints only make it earlier: without one the worker looks this often.
@@ -66,17 +64,19 @@ pub async fn run(options: DeliverOptions) {
         base: options.base,
         sender: Arc::new(sender),
         node: options.node,
+        slots: options.inbox.slots.clone(),
+        limits: Arc::clone(&options.inbox.limits),
         inbox: options.inbox,
-        limits: Arc::new(InProcess::default()),
         ready: Ready::default(),
         flights: JoinSet::new(),
-        by_tenant: HashMap::new(),
         look_from: None,
         hold_off_until: None,
         in_doubt: Vec::new(),
     };
     worker.inbox.look.wanted.store(true, Ordering::Release);
+    worker.slots.open();
     worker.work(options.stop).await;
+    worker.slots.close();
     worker.drain().await;
 }
 
@@ -86,10 +86,10 @@ struct Worker {
     recorder: Batcher<Ended, Recorded>,
     node: NodeId,
     inbox: DeliveryInbox,
+    slots: Slots,
     limits: Arc<dyn Limits>,
     ready: Ready,
     flights: JoinSet<Landed>,
-    by_tenant: HashMap<TenantId, usize>,
     look_from: Option<TenantId>,
     /// The database did not answer: wait a little before the next claim.
     hold_off_until: Option<Instant>,
@@ -99,7 +99,6 @@ struct Worker {
 
 /// A flight that has ended and is recorded.
 struct Landed {
-    tenant_id: TenantId,
     channel_id: ChannelId,
     next: Option<Hint>,
 }
@@ -109,6 +108,7 @@ impl Worker {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut hints = Vec::with_capacity(CLAIM_MAX);
+        let slots = self.slots.clone();
         while !*stop.borrow() {
             if let Err(error) = self.fill().await {
                 tracing::warn!(%error, "claiming messages failed; they are sent later");
@@ -127,11 +127,16 @@ impl Worker {
                         self.push(hint);
                     }
                 }
+                Some(taken) = self.inbox.taken.recv() => self.start(taken),
                 () = self.inbox.look.wake.notified() => {}
+                () = slots.returned() => {}
                 () = tokio::time::sleep(rest) => {}
                 Some(landed) = self.flights.join_next() => self.land(landed),
                 _ = look.tick() => self.inbox.look.wanted.store(true, Ordering::Release),
                 _ = stop.changed() => {}
+            }
+            while let Ok(taken) = self.inbox.taken.try_recv() {
+                self.start(taken);
             }
             // Others may have landed in the meantime: one claim for all of them.
             while let Some(landed) = self.flights.try_join_next() {
@@ -141,6 +146,9 @@ impl Worker {
     }
 
     fn push(&mut self, hint: Hint) {
+        if hint.priority <= i64::from(Purpose::Reply.priority()) {
+            self.slots.reply_waits(hint.channel_id);
+        }
         if !self.ready.push(hint) {
             self.inbox.look.wanted.store(true, Ordering::Release);
         }
@@ -155,12 +163,6 @@ impl Worker {
                 return;
             }
         };
-        if let Some(flying) = self.by_tenant.get_mut(&landed.tenant_id) {
-            *flying -= 1;
-            if *flying == 0 {
-                self.by_tenant.remove(&landed.tenant_id);
-            }
-        }
         self.ready.answered(landed.channel_id);
         if let Some(hint) = landed.next {
             self.push(hint);
@@ -169,7 +171,7 @@ impl Worker {
 
     /// How long it is until something that rests may go.
     fn rest(&self) -> Duration {
-        if self.flights.len() >= IN_FLIGHT_MAX || self.hold_off_until.is_some() {
+        if self.slots.free() == 0 || self.hold_off_until.is_some() {
             return LOOK_EVERY;
         }
         let until = self.ready.rests_until();
@@ -180,6 +182,13 @@ impl Worker {
 
     /// Claims and starts as much as there is room for.
     async fn fill(&mut self) -> Result<(), StoreError> {
+        let filled = self.claim_what_may_go().await;
+        let ready = &self.ready;
+        self.slots.still_wait(|channel| ready.has(channel));
+        filled
+    }
+
+    async fn claim_what_may_go(&mut self) -> Result<(), StoreError> {
         if self
             .hold_off_until
             .is_some_and(|until| Instant::now() < until)
@@ -189,7 +198,7 @@ impl Worker {
         self.hold_off_until = None;
         self.release_in_doubt().await?;
         loop {
-            let room = (IN_FLIGHT_MAX - self.flights.len()).min(CLAIM_MAX);
+            let room = self.slots.free().min(CLAIM_MAX);
             if room == 0 {
                 return Ok(());
             }
@@ -199,16 +208,13 @@ impl Worker {
             {
                 self.look().await?;
             }
-            let by_tenant = &self.by_tenant;
+            let slots = &self.slots;
             let (limits, directory) = (&self.limits, self.sender.directory.current());
             let now = self.base.clock.now();
             let hints = self.ready.take(
                 room,
                 now,
-                |tenant| {
-                    let flying = by_tenant.get(&tenant).copied().unwrap_or(0);
-                    IN_FLIGHT_PER_TENANT_MAX.saturating_sub(flying)
-                },
+                |tenant| slots.free_for(tenant),
                 |hint| match directory.channel(hint.channel_id) {
                     Some(channel) => Permit::take(limits, &channel.terms, hint, now).map(Some),
                     // It is not there yet, or not any more: the attempt to send it finds that out.
@@ -218,8 +224,8 @@ impl Worker {
             if hints.is_empty() {
                 return Ok(());
             }
-            for (claimed, permit) in self.claim(hints).await? {
-                self.start(claimed, permit);
+            for taken in self.claim(hints).await? {
+                self.start(taken);
             }
         }
     }
@@ -255,13 +261,21 @@ impl Worker {
     async fn claim(
         &mut self,
         hints: Vec<(Hint, Option<Permit>)>,
-    ) -> Result<Vec<(Claimed, Option<Permit>)>, StoreError> {
-        let ids = &self.base.ids;
-        let mut permits = HashMap::with_capacity(hints.len());
+    ) -> Result<Vec<Taken>, StoreError> {
+        let mut holds = HashMap::with_capacity(hints.len());
         let mut attempts = Vec::with_capacity(hints.len());
         for (hint, permit) in hints {
-            permits.insert(hint.message_id, permit);
-            attempts.push((hint, AttemptId::new(&**ids)));
+            match self.slots.take(hint.tenant_id) {
+                Some(slot) => {
+                    holds.insert(hint.message_id, Holds { slot, permit });
+                    attempts.push((hint, AttemptId::new(&*self.base.ids)));
+                }
+                // A reply was faster.
+                None => self.push(hint),
+            }
+        }
+        if attempts.is_empty() {
+            return Ok(Vec::new());
         }
         let (node, base) = (self.node, self.base.clone());
         let claims = attempts.clone();
@@ -279,11 +293,7 @@ impl Worker {
                 for hint in next {
                     self.push(hint);
                 }
-                let with_permit = |claimed: Claimed| {
-                    let permit = permits.remove(&claimed.message_id).flatten();
-                    (claimed, permit)
-                };
-                Ok(claimed.into_iter().map(with_permit).collect())
+                Ok(direct::pair(claimed, holds, Instant::now()))
             }
             Err(error) => {
                 // The commit may have happened all the same (its answer was lost, say). Nobody else would send these.
@@ -314,22 +324,36 @@ impl Worker {
         Ok(())
     }
 
-    fn start(&mut self, claimed: Claimed, permit: Option<Permit>) {
-        *self.by_tenant.entry(claimed.tenant_id).or_default() += 1;
+    fn start(&mut self, taken: Taken) {
         let (sender, recorder) = (Arc::clone(&self.sender), self.recorder.clone());
-        let claimed_at = Instant::now();
         self.flights.spawn(async move {
+            let Taken {
+                claimed,
+                claimed_at,
+                holds: Holds { slot, permit },
+            } = taken;
             let ended = sender.send(&claimed, claimed_at, permit).await;
+            let next = keep(&recorder, ended).await;
+            drop(slot);
             Landed {
-                tenant_id: claimed.tenant_id,
                 channel_id: claimed.channel_id,
-                next: keep(&recorder, ended).await,
+                next,
             }
         });
     }
 
+    /// Waits for what is in flight, and for what was being claimed when the end began.
     async fn drain(&mut self) {
-        let all = async { while self.flights.join_next().await.is_some() {} };
+        let slots = self.slots.clone();
+        let all = async {
+            while !slots.all_back() {
+                tokio::select! {
+                    Some(taken) = self.inbox.taken.recv() => self.start(taken),
+                    () = slots.returned() => {}
+                    Some(_) = self.flights.join_next() => {}
+                }
+            }
+        };
         if tokio::time::timeout(DRAIN_MAX, all).await.is_err() {
             tracing::warn!(
                 "some providers did not answer in time; their messages show an unknown outcome"
