@@ -1,7 +1,7 @@
 //! Ingest: verify, append durably, acknowledge. Nothing else happens before the answer.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use waxwing_core::channel::{ChannelKind, Credentials, credential};
@@ -10,8 +10,8 @@ use waxwing_core::ids::{ChannelId, WebhookEventId};
 use waxwing_core::secret::Secret;
 use waxwing_providers::messaging::{Arrival, Endpoints, Messaging, Recorded, adapter};
 use waxwing_store::domain::channels;
-use waxwing_store::domain::inbox::{self, NewEvent, PARTITIONS};
-use waxwing_store::{Batcher, BatcherOptions, StoreError};
+use waxwing_store::domain::inbox::{self, NewEvent, PARTITIONS, PendingEvent};
+use waxwing_store::{Batcher, BatcherOptions, StoreError, Tx};
 
 use crate::Base;
 use crate::directory::{DirectoryHandle, NO_SECRET};
@@ -33,9 +33,39 @@ pub struct InboxSignal(Arc<Signal>);
 
 #[derive(Debug, Default)]
 struct Signal {
-    arrivals: [Notify; PARTITIONS as usize],
+    arrivals: [Arrivals; PARTITIONS as usize],
     /// Requests that wait for their acknowledgement.
     unacknowledged: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Arrivals {
+    wake: Notify,
+    fresh: Mutex<Fresh>,
+}
+
+/// What was appended by this process since somebody looked: the worker need not read it back.
+#[derive(Default)]
+struct Fresh {
+    events: Vec<PendingEvent>,
+    /// Not all that arrived is in `events`.
+    incomplete: bool,
+}
+
+/// Requests that are handed over in one go, and the bytes of one: a worker that is behind reads the database.
+const FRESH_MAX: usize = 32;
+const FRESH_BYTES_MAX: usize = 16 * 1024;
+
+impl std::fmt::Debug for Arrivals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arrivals").finish_non_exhaustive()
+    }
+}
+
+impl Arrivals {
+    fn fresh(&self) -> MutexGuard<'_, Fresh> {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// From so many waiting acknowledgements on, handling what has arrived steps back: it shares the database's writer.
@@ -51,20 +81,73 @@ impl Drop for Unacknowledged {
 }
 
 impl InboxSignal {
-    /// Something arrived in the partitions of the mask.
+    fn arrivals(&self, partition: u16) -> &Arrivals {
+        &self.0.arrivals[usize::from(partition % PARTITIONS)]
+    }
+
+    /// Something waits in the partitions of the mask that only the database knows.
     pub fn wake(&self, mask: u16) {
-        for (partition, signal) in self.0.arrivals.iter().enumerate() {
-            if mask & (1 << partition) != 0 {
-                signal.notify_one();
+        for partition in (0..PARTITIONS).filter(|partition| mask & (1 << partition) != 0) {
+            let arrivals = self.arrivals(partition);
+            arrivals.fresh().incomplete = true;
+            arrivals.wake.notify_one();
+        }
+    }
+
+    /// Copies of those that the workers have room for; the others they will read.
+    fn copies(&self, events: &[NewEvent]) -> Vec<(u16, Option<PendingEvent>)> {
+        let mut room = [None::<usize>; PARTITIONS as usize];
+        let copy = |event: &NewEvent| {
+            let room = &mut room[usize::from(event.partition % PARTITIONS)];
+            let room = room.get_or_insert_with(|| {
+                let fresh = self.arrivals(event.partition).fresh();
+                if fresh.incomplete {
+                    0
+                } else {
+                    FRESH_MAX.saturating_sub(fresh.events.len())
+                }
+            });
+            let fits = *room > 0
+                && event.quarantine.is_none()
+                && event.body_sealed.len() <= FRESH_BYTES_MAX;
+            *room = if fits { *room - 1 } else { 0 };
+            (event.partition, fits.then(|| event.appended()))
+        };
+        events.iter().map(copy).collect()
+    }
+
+    /// Requests are durable from now on.
+    fn appended(&self, copies: Vec<(u16, Option<PendingEvent>)>) {
+        let mut mask = 0_u16;
+        for (partition, event) in copies {
+            mask |= 1 << (partition % PARTITIONS);
+            let mut fresh = self.arrivals(partition).fresh();
+            match event {
+                Some(event) if !fresh.incomplete && fresh.events.len() < FRESH_MAX => {
+                    fresh.events.push(event);
+                }
+                _ => fresh.incomplete = true,
             }
         }
+        for partition in (0..PARTITIONS).filter(|partition| mask & (1 << partition) != 0) {
+            self.arrivals(partition).wake.notify_one();
+        }
+    }
+
+    /// What arrived in the partition since this was last asked, in the order of ids; `None` when some of it is only in
+    /// the database.
+    pub(crate) fn take_fresh(&self, partition: u16) -> Option<Vec<PendingEvent>> {
+        let Fresh {
+            mut events,
+            incomplete,
+        } = std::mem::take(&mut *self.arrivals(partition).fresh());
+        events.sort_unstable_by_key(|event| event.id);
+        (!incomplete).then_some(events)
     }
 
     /// Waits until something arrives in the partition.
     pub async fn wait(&self, partition: u16) {
-        self.0.arrivals[usize::from(partition % PARTITIONS)]
-            .notified()
-            .await;
+        self.arrivals(partition).wake.notified().await;
     }
 
     fn waits(&self) -> Unacknowledged {
@@ -124,10 +207,14 @@ impl Ingest {
             capacity: WAITING_MAX,
             bulk: false,
         };
-        let appender = Batcher::start(base.store.clone(), options, |tx, events: &[NewEvent]| {
+        let arrivals = signal.clone();
+        let append = move |tx: &mut Tx<'_>, events: &[NewEvent]| {
             inbox::append(tx, events)?;
+            let (arrivals, copies) = (arrivals.clone(), arrivals.copies(events));
+            tx.after_commit(move || arrivals.appended(copies));
             Ok(vec![(); events.len()])
-        });
+        };
+        let appender = Batcher::start(base.store.clone(), options, append);
         let platform = platform_secret.map(|secret| {
             Arc::new(PlatformSecret {
                 hash: channels::secret_hash(&base.keyring, &secret),
@@ -185,9 +272,7 @@ impl Ingest {
         };
         self.append(&request, mask)
             .await
-            .map_err(IngestError::Unavailable)?;
-        self.signal.wake(mask);
-        Ok(())
+            .map_err(IngestError::Unavailable)
     }
 
     /// The secret of the channel that the address names.

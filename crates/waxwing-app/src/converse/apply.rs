@@ -35,6 +35,17 @@ use crate::{Base, callback};
 pub(super) const STALE_DIRECTORY: StoreError =
     StoreError::Refused("the channel directory has changed");
 
+/// The requests at hand are not the oldest ones of their partition (any more).
+pub(super) const NOT_THE_FRONT: StoreError =
+    StoreError::Refused("other requests of the partition come first");
+
+/// What a transaction handles.
+pub(super) struct Batch {
+    pub(super) events: Vec<Event>,
+    /// They were not read from this partition but handed over by ingest: others may come first.
+    pub(super) handed_over: Option<u16>,
+}
+
 /// What a batch did, for wake-ups and metrics.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
@@ -65,13 +76,13 @@ pub(super) struct Tools {
 /// Commits the effects of a batch. Replies that can go out at once are claimed with it: their attempts are `attempts`.
 ///
 /// # Errors
-/// [`STALE_DIRECTORY`]; [`StoreError::Refused`] when the lease is lost; what the database says.
+/// [`STALE_DIRECTORY`], [`NOT_THE_FRONT`]; [`StoreError::Refused`] when the lease is lost; what the database says.
 pub(super) fn apply(
     tx: &mut Tx<'_>,
     tools: &Tools,
     lease: &Lease,
     directory: &Directory,
-    events: &[Event],
+    batch: &Batch,
     attempts: &Attempts,
 ) -> Result<Outcome, StoreError> {
     let now = tools.base.clock.now();
@@ -79,7 +90,14 @@ pub(super) fn apply(
     if channels::epoch(tx)? != directory.epoch {
         return Err(STALE_DIRECTORY);
     }
-    let sorted = Sorted::new(events, directory);
+    if let Some(partition) = batch.handed_over {
+        let count = u32::try_from(batch.events.len()).unwrap_or(u32::MAX);
+        let front = inbox::front(tx, partition, count)?;
+        if !front.iter().eq(batch.events.iter().map(|event| &event.id)) {
+            return Err(NOT_THE_FRONT);
+        }
+    }
+    let sorted = Sorted::new(&batch.events, directory);
     let mut writer = Writer {
         tools,
         now,

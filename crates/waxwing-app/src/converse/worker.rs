@@ -14,7 +14,7 @@ use waxwing_store::domain::nodes::{self, Lease};
 use waxwing_store::domain::queue::{self, Hint};
 use waxwing_store::{StoreError, Tx};
 
-use super::apply::{self, Outcome, STALE_DIRECTORY, Tools};
+use super::apply::{self, Batch, NOT_THE_FRONT, Outcome, STALE_DIRECTORY, Tools};
 use super::batch::{Event, Heard};
 use super::probe::Probe;
 use crate::deliver::{Attempts, DeliverySignal};
@@ -91,6 +91,7 @@ pub async fn run(options: ConverseOptions) {
             held: Arc::clone(&held),
             lease: None,
             suspicious: options.unclean,
+            caught_up: false,
             in_doubt: None,
         };
         workers.spawn(worker.run());
@@ -117,6 +118,8 @@ struct Worker {
     lease: Option<Held>,
     /// The process before this one died, perhaps of what waits at the front.
     suspicious: bool,
+    /// What waits in the database is at most what has arrived since.
+    caught_up: bool,
     /// Replies that were claimed by a transaction whose commit may have happened unseen, with the lease that it was
     /// made under. Nothing is handled before they are taken back.
     in_doubt: Option<(Lease, Vec<(Hint, AttemptId)>)>,
@@ -143,7 +146,10 @@ impl Worker {
                 } else {
                     Duration::from_millis(100) * failures.min(10)
                 };
-                self.rest(pause, failures == 0).await;
+                if self.rest(pause, failures == 0).await {
+                    // Other processes append too, and tell nobody here.
+                    self.caught_up = false;
+                }
             }
         }
         if let Err(error) = self.release_in_doubt().await {
@@ -181,13 +187,14 @@ impl Worker {
         }
     }
 
-    async fn rest(&mut self, pause: Duration, wakeable: bool) {
+    /// Rests until something arrives; `true` when the pause is over.
+    async fn rest(&mut self, pause: Duration, wakeable: bool) -> bool {
         let signal = self.options.inbox.clone();
         let partition = self.partition;
         tokio::select! {
-            () = signal.wait(partition), if wakeable => {}
-            () = tokio::time::sleep(pause) => {}
-            _ = self.options.stop.changed() => {}
+            () = signal.wait(partition), if wakeable => false,
+            () = tokio::time::sleep(pause) => true,
+            _ = self.options.stop.changed() => false,
         }
     }
 
@@ -195,14 +202,10 @@ impl Worker {
     async fn turn(&mut self) -> Result<bool, StoreError> {
         self.release_in_doubt().await?;
         let Some(lease) = self.hold_lease().await? else {
+            self.caught_up = false;
             return Ok(false);
         };
-        let partition = self.partition;
-        let pending = self
-            .base()
-            .store
-            .read(move |tx| inbox::pending(tx, partition, None, BATCH_MAX))
-            .await?;
+        let (pending, handed_over) = self.waiting().await?;
         if pending.is_empty() {
             self.suspicious = false;
             return Ok(false);
@@ -217,11 +220,13 @@ impl Worker {
             }
         }
         let started = Instant::now();
-        match self.commit(&lease, &pending).await {
+        match self.commit(&lease, &pending, handed_over).await {
             Ok(outcome) => {
+                self.caught_up = pending.len() < BATCH_MAX as usize;
                 self.announce(outcome);
                 self.step_back(started.elapsed()).await;
             }
+            Err(error) if error == NOT_THE_FRONT => {}
             Err(error) if error == STALE_DIRECTORY => {
                 self.options.directory.reload(self.base()).await?
             }
@@ -234,6 +239,28 @@ impl Worker {
             }
         }
         Ok(true)
+    }
+
+    /// The oldest requests that wait, and whether they were handed over by ingest instead of read. That is possible
+    /// while the worker keeps up; whether they are the oldest ones indeed is checked in the transaction.
+    async fn waiting(&mut self) -> Result<(Vec<PendingEvent>, bool), StoreError> {
+        let partition = self.partition;
+        // Taken in any case, before the look: what is left there afterwards has arrived since.
+        let fresh = self.options.inbox.take_fresh(partition);
+        if std::mem::take(&mut self.caught_up)
+            && !self.suspicious
+            && let Some(fresh) = fresh
+        {
+            self.caught_up = fresh.is_empty();
+            return Ok((fresh, true));
+        }
+        let pending = self
+            .base()
+            .store
+            .read(move |tx| inbox::pending(tx, partition, None, BATCH_MAX))
+            .await?;
+        self.caught_up = pending.is_empty();
+        Ok((pending, false))
     }
 
     /// Acknowledgements come first: while many wait, a worker rests several times as long as its batch took.
@@ -311,17 +338,22 @@ impl Worker {
         &mut self,
         lease: &Lease,
         pending: &[PendingEvent],
+        handed_over: bool,
     ) -> Result<Outcome, StoreError> {
-        let events = Arc::new(self.open(pending).await?);
+        let events = self.open(pending).await?;
         let (tools, fence) = (Arc::clone(&self.tools), lease.clone());
         let directory = self.options.directory.current();
         let started = events.first().map(|event| event.received_at);
+        let batch = Batch {
+            events,
+            handed_over: handed_over.then_some(self.partition),
+        };
         let attempts = Attempts::default();
         let begun = attempts.clone();
         let outcome = self
             .base()
             .store
-            .write_bulk(move |tx| apply::apply(tx, &tools, &fence, &directory, &events, &begun))
+            .write_bulk(move |tx| apply::apply(tx, &tools, &fence, &directory, &batch, &begun))
             .await;
         let outcome = match outcome {
             Ok(outcome) => outcome,
@@ -433,7 +465,7 @@ impl Worker {
         let event = [event];
         let mut errors = 0;
         loop {
-            match self.commit(lease, &event).await {
+            match self.commit(lease, &event, false).await {
                 Ok(outcome) => {
                     self.announce(outcome);
                     return Ok(());

@@ -19,6 +19,7 @@ inserts! {
 statements! {
     PENDING [global] = "SELECT id, provider, channel_id, query, body_sealed, secret_hash, received_at, crashes, partition, partition_mask FROM webhook_events \
         WHERE partition = $1 AND state = 'pending' AND id > $2 ORDER BY id LIMIT $3";
+    FRONT [global] = "SELECT id FROM webhook_events WHERE partition = $1 AND state = 'pending' ORDER BY id LIMIT $2";
     FINISH [global] = "UPDATE webhook_events SET state = $2, reason = $3, finished_at = $4 WHERE id = $1 AND state = 'pending'";
     COUNT_CRASH [global] = "UPDATE webhook_events SET crashes = crashes + 1 WHERE id = $1 AND state = 'pending'";
     QUARANTINED [global] = "SELECT id, provider, reason, received_at, crashes FROM webhook_events \
@@ -55,6 +56,25 @@ pub struct NewEvent {
     pub secret_hash: Vec<u8>,
     /// When it came.
     pub received_at: Timestamp,
+}
+
+impl NewEvent {
+    /// The request as [`pending`] reads it once it is appended.
+    #[must_use]
+    pub fn appended(&self) -> PendingEvent {
+        PendingEvent {
+            id: self.id,
+            provider: self.provider,
+            channel_id: self.channel_id,
+            query: self.query.clone(),
+            body_sealed: self.body_sealed.clone(),
+            secret_hash: self.secret_hash.clone(),
+            received_at: self.received_at,
+            crashes: 0,
+            partition: u32::from(self.partition),
+            partition_mask: u32::from(self.partition_mask),
+        }
+    }
 }
 
 row! {
@@ -152,6 +172,18 @@ pub fn pending(
 ) -> Result<Vec<PendingEvent>, StoreError> {
     let after = after.map_or(uuid::Uuid::nil(), WebhookEventId::uuid);
     tx.query(&PENDING, &params![partition, after, limit])
+}
+
+/// The ids of the oldest requests of a partition that wait.
+///
+/// # Errors
+/// What the database says.
+pub fn front(
+    tx: &mut Tx<'_>,
+    partition: u16,
+    limit: u32,
+) -> Result<Vec<WebhookEventId>, StoreError> {
+    tx.query(&FRONT, &params![partition, limit])
 }
 
 /// How a request ended.
