@@ -15,9 +15,10 @@ use super::connection::{Connection, Role};
 use crate::engine::error::StoreError;
 
 /// Pages of 4 KiB in the log: the thread is asked whenever so many were added, the writer helps from the second on, and
-/// beyond the third somebody reads for too long.
-const ASK_EACH: i32 = 1_000;
-const HELP_FROM: i32 = 4_000;
+/// beyond the third somebody reads for too long. Rarely is good: pages that change in each commit are copied once, and
+/// the flush of the copy makes commits wait.
+const ASK_EACH: i32 = 2_000;
+const HELP_FROM: i32 = 6_000;
 const WARN_FROM: i32 = 65_536;
 
 const RESTS: u8 = 0;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, OpenFlags};
 
@@ -39,6 +40,9 @@ impl Connection {
         let raw = rusqlite::Connection::open_with_flags(path, flags)?;
         raw.busy_timeout(Duration::from_secs(5))?;
         raw.set_prepared_statement_cache_capacity(256);
+        // Without this, SQLite plans a statement anew for each value that is bound to its LIMIT: a sixth of the
+        // writer's time.
+        raw.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         // The file's own setting comes first: the others do not survive a change of it.
         if role == Role::Writer {
             let mode: String = raw.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
