@@ -7,10 +7,11 @@ use tokio::sync::watch;
 use waxwing_core::delivery::resend_unknown;
 use waxwing_core::ids::{DeadLetterId, NodeId};
 use waxwing_core::step::REPLAY_HORIZON;
-use waxwing_store::StoreError;
+use waxwing_core::time::Timestamp;
 use waxwing_store::domain::dead_letters::{self, DeadMessage};
 use waxwing_store::domain::retention::{self, Aging};
 use waxwing_store::domain::{inbox, nodes, queue, statuses, unknown};
+use waxwing_store::{StoreError, Tx};
 
 use crate::deliver::DeliverySignal;
 use crate::directory::DirectoryHandle;
@@ -278,21 +279,49 @@ impl UpkeepOptions {
     async fn delete_old(&self) -> Result<(), StoreError> {
         for what in Aging::ALL {
             let before = self.base.clock.now().minus(self.keeps(what));
-            loop {
-                let deleted = self
-                    .base
-                    .store
-                    .write_bulk(move |tx| {
-                        retention::delete_older(tx, what, before, DELETED_AT_ONCE)
-                    })
-                    .await?;
-                ::metrics::counter!(metrics::RETENTION_DELETED, "table" => what.table())
-                    .increment(deleted);
-                if deleted < u64::from(DELETED_AT_ONCE) || *self.stop.borrow() {
-                    break;
-                }
+            if what.by_tenant() {
+                self.delete_old_by_tenant(what, before).await?;
+            } else {
+                let delete = move |tx: &mut Tx<'_>| {
+                    retention::delete_older(tx, what, before, DELETED_AT_ONCE)
+                };
+                self.delete_all(what, delete).await?;
             }
         }
         Ok(())
+    }
+
+    async fn delete_old_by_tenant(&self, what: Aging, before: Timestamp) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let look =
+                move |tx: &mut Tx<'_>| retention::tenants_with_older(tx, what, before, after);
+            let old = self.base.store.read(look).await?;
+            for tenant in old.tenants {
+                let delete = move |tx: &mut Tx<'_>| {
+                    retention::delete_older_of(tx, what, tenant, before, DELETED_AT_ONCE)
+                };
+                self.delete_all(what, delete).await?;
+            }
+            after = old.last;
+            if after.is_none() || *self.stop.borrow() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Deletes step by step until a step finds less than it may delete.
+    async fn delete_all<F>(&self, what: Aging, step: F) -> Result<(), StoreError>
+    where
+        F: Fn(&mut Tx<'_>) -> Result<u64, StoreError> + Copy + Send + Sync + 'static,
+    {
+        loop {
+            let deleted = self.base.store.write_bulk(step).await?;
+            ::metrics::counter!(metrics::RETENTION_DELETED, "table" => what.table())
+                .increment(deleted);
+            if deleted < u64::from(DELETED_AT_ONCE) || *self.stop.borrow() {
+                return Ok(());
+            }
+        }
     }
 }

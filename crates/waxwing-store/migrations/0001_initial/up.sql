@@ -1,6 +1,8 @@
 -- The tables of the main job. Conventions: every tenant table leads its keys and indexes with tenant_id; ids are UUIDv7;
 -- times are microseconds since 1970 in UTC; `*_sealed` columns are AES-256-GCM ciphertext bound to tenant, table,
--- column and row; `*_hash` columns are keyed hashes.
+-- column and row; `*_hash` columns are keyed hashes. Every index costs a page or two in each commit, so there are few:
+-- what is deleted by age is found by its id, which begins with the time. Tables of short rows are `clustered`: on SQLite
+-- the primary key holds the row.
 
 CREATE TABLE tenants (
   id {uuid} NOT NULL PRIMARY KEY,
@@ -123,7 +125,7 @@ CREATE TABLE contact_aliases (
   created_at {time} NOT NULL,
   PRIMARY KEY (tenant_id, kind, value_hash),
   FOREIGN KEY (tenant_id, contact_id) REFERENCES contacts (tenant_id, id)
-) {strict};
+) {clustered};
 CREATE INDEX contact_aliases_contact ON contact_aliases (tenant_id, contact_id);
 
 -- Contacts that turned out to be one person, with what was moved, so that it can be undone.
@@ -229,7 +231,6 @@ CREATE INDEX messages_queue ON messages (tenant_id, channel_id, priority, due_at
 CREATE INDEX messages_lane ON messages (tenant_id, conversation_id, id) WHERE status IN ('queued', 'sending');
 CREATE INDEX messages_claims ON messages (claimed_by) WHERE claimed_by IS NOT NULL;
 CREATE INDEX messages_unknown ON messages (unknown_at) WHERE unknown_at IS NOT NULL;
-CREATE INDEX messages_age ON messages (created_at);
 
 CREATE TABLE attempts (
   tenant_id {uuid} NOT NULL,
@@ -244,7 +245,7 @@ CREATE TABLE attempts (
   error_message {text},
   PRIMARY KEY (tenant_id, id),
   FOREIGN KEY (tenant_id, message_id) REFERENCES messages (tenant_id, id) ON DELETE CASCADE
-) {strict};
+) {clustered};
 CREATE INDEX attempts_message ON attempts (tenant_id, message_id, id);
 
 -- What delivered messages cost, once for each.
@@ -303,7 +304,6 @@ CREATE TABLE webhook_events (
 ) {strict};
 CREATE INDEX webhook_events_pending ON webhook_events (partition, id) WHERE state = 'pending';
 CREATE INDEX webhook_events_quarantined ON webhook_events (id) WHERE state = 'quarantined';
-CREATE INDEX webhook_events_age ON webhook_events (received_at);
 
 -- What has taken effect, so that it cannot again. Outlives the payload.
 CREATE TABLE inbound_marks (
@@ -316,7 +316,7 @@ CREATE TABLE inbound_marks (
   placeholder {bool} NOT NULL,
   seen_at {time} NOT NULL,
   PRIMARY KEY (tenant_id, channel_id, kind, item_hash)
-) {strict};
+) {clustered};
 CREATE INDEX inbound_marks_age ON inbound_marks (seen_at);
 
 CREATE TABLE outbox_events (
@@ -326,8 +326,7 @@ CREATE TABLE outbox_events (
   data {json} NOT NULL,
   created_at {time} NOT NULL,
   PRIMARY KEY (tenant_id, id)
-) {strict};
-CREATE INDEX outbox_events_age ON outbox_events (created_at);
+) {clustered};
 
 CREATE TABLE dead_letters (
   tenant_id {uuid} NOT NULL,

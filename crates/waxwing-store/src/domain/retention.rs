@@ -1,20 +1,26 @@
 //! Deleting what is too old, in small steps.
 
+use uuid::Uuid;
+use waxwing_core::ids::TenantId;
 use waxwing_core::time::Timestamp;
 
-use crate::{Statement, StoreError, Tx, params, statements};
+use crate::{StoreError, Tx, params, statements};
 
 statements! {
+    TENANTS [global] = "SELECT id FROM tenants WHERE id > $1 ORDER BY id LIMIT $2";
     WEBHOOK_EVENTS [global] = "DELETE FROM webhook_events WHERE id IN \
-        (SELECT id FROM webhook_events WHERE received_at < $1 AND state <> 'pending' LIMIT $2)";
-    OUTBOX_EVENTS [tenant] = "DELETE FROM outbox_events WHERE (tenant_id, id) IN \
-        (SELECT tenant_id, id FROM outbox_events WHERE created_at < $1 LIMIT $2)";
+        (SELECT id FROM webhook_events WHERE id < $1 AND state <> 'pending' ORDER BY id LIMIT $2)";
+    OLD_OUTBOX_EVENT [tenant] = "SELECT id FROM outbox_events WHERE tenant_id = $1 AND id < $2 ORDER BY id LIMIT 1";
+    OUTBOX_EVENTS [tenant] = "DELETE FROM outbox_events WHERE tenant_id = $1 AND id IN \
+        (SELECT id FROM outbox_events WHERE tenant_id = $1 AND id < $2 ORDER BY id LIMIT $3)";
     PARKED_STATUSES [tenant] = "DELETE FROM parked_statuses WHERE (tenant_id, id) IN \
         (SELECT tenant_id, id FROM parked_statuses WHERE parked_at < $1 LIMIT $2)";
     INBOUND_MARKS [tenant] = "DELETE FROM inbound_marks WHERE (tenant_id, channel_id, kind, item_hash) IN \
         (SELECT tenant_id, channel_id, kind, item_hash FROM inbound_marks WHERE seen_at < $1 LIMIT $2)";
-    MESSAGES [tenant] = "DELETE FROM messages WHERE (tenant_id, id) IN \
-        (SELECT tenant_id, id FROM messages WHERE created_at < $1 AND status NOT IN ('queued', 'sending') LIMIT $2)";
+    OLD_MESSAGE [tenant] = "SELECT id FROM messages WHERE tenant_id = $1 AND id < $2 \
+        AND status NOT IN ('queued', 'sending') ORDER BY id LIMIT 1";
+    MESSAGES [tenant] = "DELETE FROM messages WHERE tenant_id = $1 AND id IN \
+        (SELECT id FROM messages WHERE tenant_id = $1 AND id < $2 AND status NOT IN ('queued', 'sending') ORDER BY id LIMIT $3)";
     /// Days, not times.
     MESSAGE_COSTS [tenant] = "DELETE FROM message_costs WHERE (tenant_id, message_id) IN \
         (SELECT tenant_id, message_id FROM message_costs WHERE day < $1 / 86400000000 LIMIT $2)";
@@ -73,21 +79,20 @@ impl Aging {
         }
     }
 
-    fn statement(self) -> &'static Statement {
-        match self {
-            Self::WebhookEvents => &WEBHOOK_EVENTS,
-            Self::OutboxEvents => &OUTBOX_EVENTS,
-            Self::ParkedStatuses => &PARKED_STATUSES,
-            Self::InboundMarks => &INBOUND_MARKS,
-            Self::Messages => &MESSAGES,
-            Self::DeadLetters => &DEAD_LETTERS,
-            Self::ProviderAssets => &PROVIDER_ASSETS,
-            Self::MessageCosts => &MESSAGE_COSTS,
-        }
+    /// Whose rows have no index by age but ids that begin with the time: those are deleted tenant by tenant.
+    #[must_use]
+    pub const fn by_tenant(self) -> bool {
+        matches!(self, Self::OutboxEvents | Self::Messages)
     }
 }
 
-/// Deletes at most `limit` rows that are older than `before`; how many it were.
+/// The lowest id that can be made at a moment: ids begin with the time in milliseconds.
+fn first_id(at: Timestamp) -> Uuid {
+    let millis = u64::try_from(at.micros() / 1_000).unwrap_or(0);
+    Uuid::from_u128(u128::from(millis) << 80)
+}
+
+/// Deletes at most `limit` rows that are older than `before`; how many it were. For what is not [`Aging::by_tenant`].
 ///
 /// # Errors
 /// What the database says.
@@ -97,5 +102,136 @@ pub fn delete_older(
     before: Timestamp,
     limit: u32,
 ) -> Result<u64, StoreError> {
-    tx.execute(what.statement(), &params![before, limit])
+    match what {
+        Aging::WebhookEvents => tx.execute(&WEBHOOK_EVENTS, &params![first_id(before), limit]),
+        Aging::ParkedStatuses => tx.execute(&PARKED_STATUSES, &params![before, limit]),
+        Aging::InboundMarks => tx.execute(&INBOUND_MARKS, &params![before, limit]),
+        Aging::DeadLetters => tx.execute(&DEAD_LETTERS, &params![before, limit]),
+        Aging::MessageCosts => tx.execute(&MESSAGE_COSTS, &params![before, limit]),
+        Aging::ProviderAssets => tx.execute(&PROVIDER_ASSETS, &params![before, limit]),
+        Aging::OutboxEvents | Aging::Messages => Ok(0),
+    }
+}
+
+/// What a look at some tenants found.
+#[derive(Debug, Clone)]
+pub struct Old {
+    /// Those that have rows older than the moment.
+    pub tenants: Vec<TenantId>,
+    /// Where the next look begins; `None` at the end.
+    pub last: Option<TenantId>,
+}
+
+/// Tenants of one look.
+const TENANTS_LOOKED_AT: u32 = 500;
+
+/// The next tenants with rows of an [`Aging::by_tenant`] table that are older than `before`.
+///
+/// # Errors
+/// What the database says.
+pub fn tenants_with_older(
+    tx: &mut Tx<'_>,
+    what: Aging,
+    before: Timestamp,
+    after: Option<TenantId>,
+) -> Result<Old, StoreError> {
+    let after = after.map_or(Uuid::nil(), TenantId::uuid);
+    let tenants = tx.query::<TenantId>(&TENANTS, &params![after, TENANTS_LOOKED_AT])?;
+    let look = match what {
+        Aging::Messages => &OLD_MESSAGE,
+        _ => &OLD_OUTBOX_EVENT,
+    };
+    let sets: Vec<_> = tenants
+        .iter()
+        .map(|tenant| params![*tenant, first_id(before)])
+        .collect();
+    let found = tx.query_many::<Uuid>(look, &sets)?;
+    let full = tenants.len() == TENANTS_LOOKED_AT as usize;
+    let last = tenants.last().copied().filter(|_| full);
+    let with_rows = tenants.into_iter().zip(found);
+    Ok(Old {
+        tenants: with_rows
+            .filter(|(_, rows)| !rows.is_empty())
+            .map(|(tenant, _)| tenant)
+            .collect(),
+        last,
+    })
+}
+
+/// Deletes at most `limit` rows of a tenant that are older than `before`; how many it were. For what is
+/// [`Aging::by_tenant`].
+///
+/// # Errors
+/// What the database says.
+pub fn delete_older_of(
+    tx: &mut Tx<'_>,
+    what: Aging,
+    tenant: TenantId,
+    before: Timestamp,
+    limit: u32,
+) -> Result<u64, StoreError> {
+    let values = params![tenant, first_id(before), limit];
+    match what {
+        Aging::Messages => tx.execute(&MESSAGES, &values),
+        Aging::OutboxEvents => tx.execute(&OUTBOX_EVENTS, &values),
+        _ => Ok(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use waxwing_core::ids::{ConversationId, OutboxEventId};
+    use waxwing_core::outbox::DomainEvent;
+    use waxwing_core::settings::TenantSettings;
+
+    use super::*;
+    use crate::domain::outbox::{self, NewOutboxEvent};
+    use crate::domain::tenants;
+    use crate::store_test;
+
+    fn made(seconds: u64) -> Uuid {
+        Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0))
+    }
+
+    #[test]
+    fn ids_begin_with_the_time() {
+        let at = Timestamp::from_seconds(1_800_000_000);
+        assert!(made(1_799_999_999) < first_id(at));
+        assert!(made(1_800_000_000) >= first_id(at));
+    }
+
+    store_test!(
+        only_what_is_too_old_goes_tenant_by_tenant,
+        |db| async move {
+            let at = Timestamp::from_seconds(1_800_000_000);
+            let [old, young] = [1, 2].map(|n| TenantId::from_uuid(Uuid::from_u128(n)));
+            let outcome = db.store().write(move |tx| {
+                for (tenant, seconds) in [
+                    (old, [1_799_999_990, 1_799_999_999, 1_800_000_001]),
+                    (young, [1_800_000_000; 3]),
+                ] {
+                    tenants::create(tx, tenant, "T", &TenantSettings::default(), at)?;
+                    let events = seconds.map(|seconds| NewOutboxEvent {
+                        tenant_id: tenant,
+                        id: OutboxEventId::from_uuid(made(seconds)),
+                        event: DomainEvent::SessionExpired {
+                            conversation_id: ConversationId::from_uuid(Uuid::nil()),
+                            state: None,
+                        },
+                    });
+                    outbox::append(tx, &events, at)?;
+                }
+                let what = Aging::OutboxEvents;
+                let found = tenants_with_older(tx, what, at, None)?;
+                assert_eq!((found.tenants, found.last), (vec![old], None));
+                let steps = [1, 5, 5].map(|limit| delete_older_of(tx, what, old, at, limit));
+                assert_eq!(steps, [Ok(1), Ok(1), Ok(0)]);
+                assert_eq!(tenants_with_older(tx, what, at, None)?.tenants, []);
+                assert_eq!(outbox::list(tx, old, None, None, at, 9)?.len(), 1);
+                assert_eq!(outbox::list(tx, young, None, None, at, 9)?.len(), 3);
+                Ok(())
+            });
+            assert_eq!(outcome.await, Ok(()));
+        }
+    );
 }

@@ -178,6 +178,7 @@ const TOKENS: &[(&str, &str, &str)] = &[
     ("{bool}", "INTEGER", "boolean"),
     ("{text}", "TEXT", "text"),
     ("{strict}", "STRICT", ""),
+    ("{clustered}", "STRICT, WITHOUT ROWID", ""),
     ("{lock}", "", "FOR UPDATE"),
     ("{skip_locked}", "", "FOR UPDATE SKIP LOCKED"),
 ];
