@@ -148,3 +148,6 @@ pub(super) fn pair(
     };
     claimed.into_iter().filter_map(taken).collect()
 }
+
+#[cfg(test)]
+mod tests;
