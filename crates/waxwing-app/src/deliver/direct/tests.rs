@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use uuid::Uuid;
+use waxwing_core::channel::{ChannelKind, Credentials};
 use waxwing_core::content::Content;
 use waxwing_core::delivery::Purpose;
 use waxwing_core::identity::Identity;
@@ -9,7 +10,7 @@ use waxwing_core::phone::Phone;
 use waxwing_core::settings::TenantSettings;
 use waxwing_core::step::ConversationState;
 use waxwing_core::time::{Clock, Timestamp};
-use waxwing_store::domain::channels::{self, ChannelKind, Credentials, NewChannel};
+use waxwing_store::domain::channels::{self, NewChannel};
 use waxwing_store::domain::contacts::{self, NewContact};
 use waxwing_store::domain::conversations::{self, Remembered};
 use waxwing_store::domain::crypto::Keyring;
