@@ -10,6 +10,7 @@ use waxwing_core::phone::Phone;
 use waxwing_core::settings::TenantSettings;
 use waxwing_core::step::ConversationState;
 use waxwing_core::time::{Clock, Timestamp};
+use waxwing_core::window::Window;
 use waxwing_store::domain::channels::{self, NewChannel};
 use waxwing_store::domain::contacts::{self, NewContact};
 use waxwing_store::domain::conversations::{self, Remembered};
@@ -22,6 +23,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::deliver::{DeliveryInbox, signal};
+use crate::directory::DirectoryHandle;
 use crate::runtime::SystemIds;
 
 const NOW: Timestamp = Timestamp::from_seconds(100);
@@ -40,6 +42,7 @@ impl Clock for Now {
 /// A tenant with a channel, and a delivery that is open.
 struct Scene {
     base: Base,
+    directory: Arc<Directory>,
     signal: DeliverySignal,
     inbox: DeliveryInbox,
 }
@@ -66,10 +69,12 @@ async fn scene(store: &Store) -> Scene {
         channels::create(tx, &keyring, TENANT, &channel, NOW).map(|_| ())
     });
     created.await.unwrap();
+    let directory = DirectoryHandle::load(&base, Vec::new()).await.unwrap();
     let (signal, inbox) = signal();
     inbox.slots.open();
     Scene {
         base,
+        directory: directory.current(),
         signal,
         inbox,
     }
@@ -98,7 +103,10 @@ fn reply(tx: &mut Tx<'_>, base: &Base, lanes: &[u128]) -> Result<Vec<Hint>, Stor
                 id: conversation_id,
                 channel_id: CHANNEL,
                 contact_id,
-                memory: ConversationState::default(),
+                memory: ConversationState {
+                    window: Window::default().after(NOW, false),
+                    ..ConversationState::default()
+                },
             };
             conversations::create_many(tx, &[conversation], NOW)?;
         }
@@ -119,6 +127,8 @@ fn reply(tx: &mut Tx<'_>, base: &Base, lanes: &[u128]) -> Result<Vec<Hint>, Stor
                 idempotency_key: None,
                 request_hash: None,
                 due_at: NOW,
+                waits_for: None,
+                outside_window: None,
             },
             reply_to: None,
             cause: None,
@@ -127,29 +137,52 @@ fn reply(tx: &mut Tx<'_>, base: &Base, lanes: &[u128]) -> Result<Vec<Hint>, Stor
         hints.push(Hint {
             tenant_id: TENANT,
             conversation_id,
+            channel_id: CHANNEL,
             message_id,
-            priority: 10,
+            priority: i64::from(Purpose::Reply.priority()),
         });
     }
     Ok(hints)
 }
 
 impl Scene {
+    fn claimer(
+        &self,
+        attempts: &Attempts,
+    ) -> impl Fn(&mut Tx<'_>, &[u128]) -> Result<(Vec<Hint>, Direct), StoreError>
+    + Send
+    + Sync
+    + 'static
+    + use<> {
+        let (base, signal, begun) = (self.base.clone(), self.signal.clone(), attempts.clone());
+        let directory = Arc::clone(&self.directory);
+        move |tx, lanes| {
+            let claimer = Claimer {
+                base: &base,
+                directory: &directory,
+                node: NODE,
+            };
+            let hints = reply(tx, &base, lanes)?;
+            let direct = signal.claim_now(tx, &claimer, &hints, &begun)?;
+            Ok((hints, direct))
+        }
+    }
+
     /// Queues replies and claims what can be claimed, in one transaction.
     async fn reply(
         &self,
         lanes: &'static [u128],
     ) -> Result<(Vec<Hint>, Vec<Taken>, Attempts), StoreError> {
-        let (base, signal) = (self.base.clone(), self.signal.clone());
         let attempts = Attempts::default();
-        let begun = attempts.clone();
+        let claim = self.claimer(&attempts);
         let (hints, taken) = self
             .base
             .store
             .write(move |tx| {
-                let hints = reply(tx, &base, lanes)?;
-                let taken = signal.claim_now(tx, &base, NODE, &hints, &begun)?;
-                Ok((hints, taken))
+                let (hints, direct) = claim(tx, lanes)?;
+                let waits = hints.len() - direct.taken.len();
+                assert_eq!(direct.hints.len(), waits, "what is not claimed waits");
+                Ok((hints, direct.taken))
             })
             .await?;
         Ok((hints, taken, attempts))
@@ -221,7 +254,7 @@ store_test!(a_lane_is_free_again_after_its_record, |db| async move {
 
 store_test!(without_room_replies_wait_in_the_queue, |db| async move {
     let scene = scene(db.store()).await;
-    let all: Vec<_> = std::iter::from_fn(|| scene.inbox.slots.take_for_reply(TENANT)).collect();
+    let all: Vec<_> = std::iter::from_fn(|| scene.inbox.slots.take_for_reply(TENANT, CHANNEL)).collect();
     let (hints, taken, attempts) = scene.reply(&[10]).await.unwrap();
     assert!(taken.is_empty());
     assert!(attempts.take().is_empty());
@@ -288,11 +321,9 @@ store_test!(
     a_transaction_that_fails_gives_its_slots_back,
     |db| async move {
         let scene = scene(db.store()).await;
-        let (base, signal) = (scene.base.clone(), scene.signal.clone());
+        let claim = scene.claimer(&Attempts::default());
         let failed = db.store().write(move |tx| {
-            let hints = reply(tx, &base, &[10])?;
-            let taken = signal.claim_now(tx, &base, NODE, &hints, &Attempts::default())?;
-            assert_eq!(taken.len(), 1);
+            assert_eq!(claim(tx, &[10])?.1.taken.len(), 1);
             Err::<(), _>(StoreError::Refused("something else is wrong"))
         });
         assert_eq!(
