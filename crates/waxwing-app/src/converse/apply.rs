@@ -120,7 +120,7 @@ pub(super) fn apply(
         .collect();
     outbox::append(tx, &writer.outbox, now)?;
     inbox::finish(tx, &sorted.finished, now)?;
-    writer.claim_replies(tx, directory, attempts)?;
+    writer.claim_replies(tx, attempts)?;
     Ok(writer.outcome)
 }
 
@@ -338,16 +338,11 @@ impl Writer<'_> {
     }
 
     /// Claims what may go out now; the rest waits in the queue.
-    fn claim_replies(
-        &mut self,
-        tx: &mut Tx<'_>,
-        directory: &Directory,
-        attempts: &Attempts,
-    ) -> Result<(), StoreError> {
+    fn claim_replies(&mut self, tx: &mut Tx<'_>, attempts: &Attempts) -> Result<(), StoreError> {
         let tools = self.tools;
         let claimer = Claimer {
             base: &tools.base,
-            directory,
+            directory: self.directory,
             node: tools.node,
         };
         let Direct { taken, hints } =
