@@ -254,7 +254,8 @@ store_test!(a_lane_is_free_again_after_its_record, |db| async move {
 
 store_test!(without_room_replies_wait_in_the_queue, |db| async move {
     let scene = scene(db.store()).await;
-    let all: Vec<_> = std::iter::from_fn(|| scene.inbox.slots.take_for_reply(TENANT, CHANNEL)).collect();
+    let all: Vec<_> =
+        std::iter::from_fn(|| scene.inbox.slots.take_for_reply(TENANT, CHANNEL)).collect();
     let (hints, taken, attempts) = scene.reply(&[10]).await.unwrap();
     assert!(taken.is_empty());
     assert!(attempts.take().is_empty());
