@@ -203,6 +203,27 @@ pub struct NumberArgs {
     pub app_secret_file: Option<PathBuf>,
 }
 
+/// A number at any provider.
+#[derive(Debug, Args)]
+pub struct SenderArgs {
+    /// The provider
+    #[arg(long, default_value = "meta", value_parser = ["meta", "twilio", "dialog360", "msg91"])]
+    pub kind: String,
+    /// The number: its id at Meta and 360dialog, the phone number itself at Twilio and MSG91
+    #[arg(long, value_name = "NUMBER", alias = "phone-number-id")]
+    pub number: Option<String>,
+    /// The provider's id of the account; at Twilio the account SID
+    #[arg(long, value_name = "ID", alias = "waba-id")]
+    pub account: Option<String>,
+    /// The number as people write it
+    #[arg(long, value_name = "PHONE")]
+    pub display_phone: Option<String>,
+    /// A credential and the file that holds it, such as accessToken=token.txt; - reads standard input. The one that sends
+    /// is accessToken, authToken, apiKey or authKey; appSecret and webhookSecret authenticate webhooks. May be repeated
+    #[arg(long, value_name = "NAME=PATH", required = true)]
+    pub credential: Vec<String>,
+}
+
 /// What to do with tenants.
 #[derive(Debug, Subcommand)]
 pub enum TenantAction {
@@ -235,7 +256,7 @@ pub enum ChannelAction {
         name: Option<String>,
         /// The number
         #[command(flatten)]
-        number: NumberArgs,
+        sender: SenderArgs,
         /// Whose
         #[command(flatten)]
         of: OfTenant,

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::cli::{
-    ChannelAction, DeadLetterAction, NumberArgs, OfTenant, Remote, SendArgs, TenantAction,
+    ChannelAction, DeadLetterAction, NumberArgs, OfTenant, Remote, SendArgs, SenderArgs,
+    TenantAction,
 };
 use crate::client::Client;
 use crate::failure::Failure;
@@ -99,24 +100,18 @@ pub async fn channel(settings: &Settings, action: &ChannelAction) -> Result<(), 
     match action {
         ChannelAction::Add {
             name,
-            number,
+            sender,
             of: scope,
         } => {
-            let mut body = described(number);
-            body.insert("kind".into(), json!("meta"));
+            let mut body = sender_body(sender)?;
             if let Some(name) = name {
                 body.insert("name".into(), json!(name));
             }
-            body.insert("credentials".into(), Value::Object(secrets(number)?));
             let answer = client(settings, &scope.remote)?
                 .post(&of(scope, "channels")?, &Value::Object(body))
                 .await?;
             show(&scope.remote, &answer, || {
-                let channel = &answer["channel"];
-                with_warnings(
-                    format!("{} {}", text(channel, "id"), text(channel, "status")),
-                    &answer,
-                )
+                with_warnings(added(&answer), &answer)
             });
         }
         ChannelAction::List { of: scope } => {
@@ -240,6 +235,52 @@ fn secrets(number: &NumberArgs) -> Result<Map<String, Value>, Failure> {
         }
     }
     Ok(body)
+}
+
+fn sender_body(sender: &SenderArgs) -> Result<Map<String, Value>, Failure> {
+    let mut body = Map::new();
+    body.insert("kind".into(), json!(sender.kind));
+    for (name, value) in [
+        ("phoneNumberId", &sender.number),
+        ("wabaId", &sender.account),
+        ("displayPhone", &sender.display_phone),
+    ] {
+        if let Some(value) = value {
+            body.insert(name.into(), json!(value));
+        }
+    }
+    let mut credentials = Map::new();
+    for given in &sender.credential {
+        let (name, file) = given
+            .split_once('=')
+            .ok_or_else(|| Failure::new("--credential is written as NAME=PATH"))?;
+        credentials.insert(name.to_owned(), json!(secret(Path::new(file))?.trim()));
+    }
+    body.insert("credentials".into(), Value::Object(credentials));
+    Ok(body)
+}
+
+/// A new channel: its id and status, what the provider has to be told, and the secret that was made for it.
+fn added(answer: &Value) -> String {
+    let channel = &answer["channel"];
+    let mut lines = vec![
+        format!("{} {}", text(channel, "id"), text(channel, "status")),
+        format!("webhooks to {}", text(&channel["webhooks"], "url")),
+    ];
+    if channel["webhooks"]["header"].is_string() {
+        lines.push(format!(
+            "with the header {}",
+            text(&channel["webhooks"], "header")
+        ));
+    }
+    if answer["made"].is_object() {
+        lines.push(format!(
+            "{} (shown this once): {}",
+            text(&answer["made"], "name"),
+            text(&answer["made"], "value")
+        ));
+    }
+    lines.join("\n")
 }
 
 fn secret(file: &Path) -> Result<Zeroizing<String>, Failure> {
