@@ -12,10 +12,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use crate::errors::ApiError;
+use crate::routes::media::is_upload;
 use crate::state::ApiState;
 
 /// How long a request of the API may take.
 pub const API_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long an upload may take: the largest file at a little more than 100 KB a second.
+pub const UPLOAD_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX: usize = 128;
@@ -44,14 +48,10 @@ pub fn outer<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
 }
 
 async fn secure(mut response: Response) -> Response {
-    const FIXED: [(HeaderName, HeaderValue); 6] = [
+    const FIXED: [(HeaderName, HeaderValue); 5] = [
         (
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
-        ),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(CSP),
         ),
         (
             header::REFERRER_POLICY,
@@ -71,6 +71,10 @@ async fn secure(mut response: Response) -> Response {
     for (name, value) in FIXED {
         headers.insert(name, value);
     }
+    // Files are served with a stricter one of their own.
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(CSP));
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
@@ -122,7 +126,12 @@ fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 async fn limit_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(API_TIMEOUT, next.run(request)).await {
+    let upload = request
+        .extensions()
+        .get::<MatchedPath>()
+        .is_some_and(|route| is_upload(request.method(), route.as_str()));
+    let limit = if upload { UPLOAD_TIMEOUT } else { API_TIMEOUT };
+    match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             tracing::error!("a request took longer than it may");

@@ -46,6 +46,8 @@ pub struct ApiSettings {
     pub platform_app_secret: bool,
     /// Whether message templates are managed and sent.
     pub message_templates: bool,
+    /// Whether media are fetched and sent.
+    pub media: bool,
     /// Where the providers are, and where they reach this server.
     pub endpoints: Arc<Endpoints>,
 }
@@ -57,6 +59,8 @@ pub struct AppHandles {
     pub directory: DirectoryHandle,
     /// Takes in webhooks.
     pub ingest: Ingest,
+    /// The files of tenants.
+    pub files: waxwing_app::media::Files,
     /// Queues messages.
     pub send: waxwing_app::send::Send,
     /// Message templates and their providers.

@@ -11,6 +11,7 @@ pub mod dead_letters;
 pub mod deliver;
 pub mod directory;
 pub mod ingest;
+pub mod media;
 pub mod message_templates;
 pub mod metrics;
 pub mod runtime;

@@ -42,3 +42,13 @@ pub const SENDS_IN_FLIGHT: &str = "whatsapp_sends_in_flight";
 pub const INBOX_OLDEST: &str = "whatsapp_inbox_oldest_age_seconds";
 /// Rows deleted by retention by `table`.
 pub const RETENTION_DELETED: &str = "whatsapp_retention_deleted_total";
+/// Attempts to fetch a received file by `provider` and `result` (`stored`, `again`, `failed`).
+pub const MEDIA_FETCHES: &str = "whatsapp_media_fetches_total";
+/// Bytes of files that were fetched.
+pub const MEDIA_FETCHED_BYTES: &str = "whatsapp_media_fetched_bytes_total";
+/// Files that were given to providers by `provider` and `result` (`uploaded`, `failed`).
+pub const MEDIA_UPLOADS: &str = "whatsapp_media_uploads_total";
+/// Objects of the object store; counted once an hour.
+pub const MEDIA_OBJECTS: &str = "whatsapp_media_objects";
+/// Bytes of the files in the object store; counted once an hour.
+pub const MEDIA_STORED_BYTES: &str = "whatsapp_media_stored_bytes";

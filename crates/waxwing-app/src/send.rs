@@ -1,5 +1,8 @@
 //! Sending for people and programs: a message is queued durably under its idempotency key.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use waxwing_core::content::Content;
 use waxwing_core::delivery::Purpose;
 use waxwing_core::identity::Identity;
@@ -18,7 +21,8 @@ use waxwing_store::{StoreError, Tx};
 
 use crate::Base;
 use crate::deliver::DeliverySignal;
-use crate::directory::DirectoryHandle;
+use crate::directory::{Channel, DirectoryHandle};
+use crate::media::check_sendable;
 
 /// A message to send.
 #[derive(Clone)]
@@ -77,6 +81,9 @@ pub enum SendError {
     /// The key was used for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused(MessageId),
+    /// The file that it names cannot be sent: why.
+    #[error("the file {0}")]
+    Media(String),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -90,6 +97,9 @@ pub struct Send {
     delivery: DeliverySignal,
 }
 
+/// How long the file of a message is kept after it is due, at least: as long as idempotency keys.
+const FILE_IS_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
 /// Other transactions may create the same person, thread or key in between; then the database decides who was first.
 const RACES_MAX: u32 = 5;
 
@@ -101,6 +111,7 @@ enum Written {
     /// With a hint when it may go at once.
     Queued(Option<Hint>, Box<MessageRow>),
     KeyTaken(MessageId, bool),
+    NoFile(String),
 }
 
 impl Send {
@@ -122,11 +133,12 @@ impl Send {
         let channel = self.channel(&request).await?;
         let mut races = 0;
         loop {
-            let (base, request) = (self.base.clone(), request.clone());
+            let (base, request, channel) =
+                (self.base.clone(), request.clone(), Arc::clone(&channel));
             let written = self
                 .base
                 .store
-                .write(move |tx| write(tx, &base, channel, &request))
+                .write(move |tx| write(tx, &base, &channel, &request))
                 .await;
             match written {
                 Ok(Written::Queued(hint, message)) => {
@@ -135,6 +147,7 @@ impl Send {
                     }
                     return Ok(*message);
                 }
+                Ok(Written::NoFile(reason)) => return Err(SendError::Media(reason)),
                 Ok(Written::KeyTaken(message, true)) => return Err(SendError::Duplicate(message)),
                 Ok(Written::KeyTaken(message, false)) => return Err(SendError::KeyReused(message)),
                 Err(StoreError::Refused(NEVER_OPENED)) => {
@@ -153,17 +166,15 @@ impl Send {
         }
     }
 
-    async fn channel(&self, request: &SendRequest) -> Result<ChannelId, SendError> {
+    async fn channel(&self, request: &SendRequest) -> Result<Arc<Channel>, SendError> {
         let find = || {
             let directory = self.directory.current();
             match request.channel_id {
-                None => directory
-                    .default_channel(request.tenant_id)
-                    .map(|channel| channel.channel_id),
+                None => directory.default_channel(request.tenant_id).cloned(),
                 Some(id) => directory
                     .channel(id)
                     .filter(|channel| channel.tenant_id == request.tenant_id)
-                    .map(|channel| channel.channel_id),
+                    .cloned(),
             }
         };
         if let Some(channel) = find() {
@@ -178,10 +189,11 @@ impl Send {
 fn write(
     tx: &mut Tx<'_>,
     base: &Base,
-    channel_id: ChannelId,
+    channel: &Channel,
     request: &SendRequest,
 ) -> Result<Written, StoreError> {
     let now = base.clock.now();
+    let channel_id = channel.channel_id;
     let tenant_id = request.tenant_id;
     let request_hash = request.idempotency_key.as_ref().map(|_| {
         base.keyring
@@ -194,6 +206,11 @@ fn write(
             holder.id,
             holder.request_hash == request_hash,
         ));
+    }
+    let until = request.due_at.unwrap_or(now).plus(FILE_IS_KEPT);
+    let sendable = check_sendable(tx, tenant_id, channel.kind, &request.content, until)?;
+    if let Err(reason) = sendable {
+        return Ok(Written::NoFile(reason));
     }
     let mut events = Vec::new();
     let contact_id = contact(tx, base, request, now, &mut events)?;

@@ -10,7 +10,7 @@ use waxwing_core::step::REPLAY_HORIZON;
 use waxwing_core::time::Timestamp;
 use waxwing_store::domain::dead_letters::{self, DeadMessage};
 use waxwing_store::domain::retention::{self, Aging};
-use waxwing_store::domain::{inbox, nodes, queue, statuses, unknown};
+use waxwing_store::domain::{inbox, media, nodes, queue, statuses, unknown};
 use waxwing_store::{StoreError, Tx};
 
 use crate::deliver::DeliverySignal;
@@ -76,7 +76,10 @@ pub async fn register(
             let now = clock.now();
             let before = nodes::register(tx, node, &name, role, now)?;
             let orphans = before
-                .map(|before| unknown::recover(tx, before, now))
+                .map(|before| {
+                    media::release(tx, before, now)?;
+                    unknown::recover(tx, before, now)
+                })
                 .transpose()?;
             Ok((before.is_some(), orphans.map_or(0, |orphans| orphans.len())))
         })
@@ -165,6 +168,7 @@ impl UpkeepOptions {
                 for dead in nodes::silent_since(tx, now.minus(DEAD_AFTER))? {
                     if dead != own {
                         orphans += unknown::recover(tx, dead, now)?.len();
+                        media::release(tx, dead, now)?;
                         nodes::remove(tx, dead)?;
                     }
                 }

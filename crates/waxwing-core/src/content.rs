@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::MediaId;
+
 mod checks;
 
 pub use self::checks::Violation;
@@ -24,6 +26,21 @@ pub enum MediaKind {
 }
 
 impl MediaKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Image,
+        Self::Video,
+        Self::Audio,
+        Self::Document,
+        Self::Sticker,
+    ];
+
+    /// Reads the word of [`MediaKind::as_str`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
     /// The word on Meta's wire and in our API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -37,10 +54,13 @@ impl MediaKind {
     }
 }
 
-/// A media object: by the provider's id or by a public link.
+/// A media object: by our own id, by the provider's id, or by a public link.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Media {
+    /// Our own file. Received media have it beside the provider's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_id: Option<MediaId>,
     /// The provider's media id. Inbound ids live for days only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -331,6 +351,18 @@ impl Content {
             Self::Audio(media) => Some((MediaKind::Audio, media)),
             Self::Document(media) => Some((MediaKind::Document, media)),
             Self::Sticker(media) => Some((MediaKind::Sticker, media)),
+            _ => None,
+        }
+    }
+
+    /// The media object, to be changed.
+    pub const fn media_mut(&mut self) -> Option<&mut Media> {
+        match self {
+            Self::Image(media)
+            | Self::Video(media)
+            | Self::Audio(media)
+            | Self::Document(media)
+            | Self::Sticker(media) => Some(media),
             _ => None,
         }
     }

@@ -143,6 +143,10 @@ id!(
     DeadLetterId, "ddl", "dead letter"
 );
 id!(
+    /// A file of a tenant: received with a message, or uploaded.
+    MediaId, "med", "media"
+);
+id!(
     /// One start of one process; names the holder of leases and claims.
     NodeId, "nod", "node"
 );

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod ids;
 pub mod limits;
 pub mod message_template;
+pub mod media;
 pub mod outbox;
 pub mod pacing;
 pub mod phone;

@@ -92,6 +92,17 @@ pub enum DomainEvent {
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<crate::errors::ProviderError>,
     },
+    /// A received file is stored, or will not be.
+    #[serde(rename_all = "camelCase")]
+    MediaFetched {
+        /// The file.
+        media_id: crate::ids::MediaId,
+        /// The message that it came with.
+        message_id: Option<MessageId>,
+        /// Why there is none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<crate::errors::ProviderError>,
+    },
     /// A channel stopped sending.
     #[serde(rename_all = "camelCase")]
     ChannelBroken {
@@ -220,6 +231,8 @@ impl DomainEvent {
                 "expired" => "message.expired",
                 _ => "message.outcome_unknown",
             },
+            Self::MediaFetched { error: None, .. } => "media.stored",
+            Self::MediaFetched { .. } => "media.failed",
             Self::ChannelBroken { .. } => "channel.broken",
             Self::ChannelAlert { .. } => "channel.alert",
             Self::ChannelQualityChanged { .. } => "channel.quality_changed",

@@ -13,6 +13,9 @@
 //! - `reqwest::Error::is_connect` is true exactly for errors of the connector: resolving, connecting, the TLS
 //!   handshake and the connect time limit. All of that is before the first byte of the request.
 
+pub mod guard;
+mod stream;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +23,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method};
 use tokio::sync::OnceCell;
+
+pub use self::stream::{Download, DownloadError, DownloadLimits, StreamBody};
 
 /// A request, complete but for what HTTP itself adds.
 #[derive(Clone)]
@@ -113,6 +118,8 @@ pub struct HttpClient {
     limits: Arc<HttpLimits>,
     plain: reqwest::Client,
     secure: Arc<OnceCell<reqwest::Client>>,
+    /// For addresses that others name: see [`guard`].
+    guarded: Arc<OnceCell<reqwest::Client>>,
 }
 
 impl fmt::Debug for HttpClient {
@@ -130,12 +137,13 @@ impl HttpClient {
     /// Never: all that could fail is fixed at compile time.
     #[must_use]
     pub fn new(limits: HttpLimits) -> Self {
-        let plain = build(&limits, rustls::RootCertStore::empty())
+        let plain = build(&limits, rustls::RootCertStore::empty(), false)
             .expect("a client without certificates needs nothing that could fail");
         Self {
             limits: Arc::new(limits),
             plain,
             secure: Arc::new(OnceCell::new()),
+            guarded: Arc::new(OnceCell::new()),
         }
     }
 
@@ -145,13 +153,9 @@ impl HttpClient {
             Ok(url) if matches!(url.scheme(), "http" | "https") => url,
             _ => return HttpOutcome::NotSent("the URL is not an HTTP URL".into()),
         };
-        let client = if url.scheme() == "https" {
-            match self.secure().await {
-                Ok(client) => client,
-                Err(reason) => return HttpOutcome::NotSent(reason),
-            }
-        } else {
-            &self.plain
+        let client = match self.half(url.scheme()).await {
+            Ok(client) => client,
+            Err(reason) => return HttpOutcome::NotSent(reason),
         };
         let mut call = reqwest::Request::new(request.method, url);
         *call.headers_mut() = request.headers;
@@ -194,29 +198,47 @@ impl HttpClient {
         }
     }
 
-    async fn secure(&self) -> Result<&reqwest::Client, String> {
-        self.secure
-            .get_or_try_init(|| async {
-                let limits = Arc::clone(&self.limits);
-                // Reads some hundred certificates from files.
-                tokio::task::spawn_blocking(move || {
-                    let mut roots = rustls::RootCertStore::empty();
-                    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                    if roots.is_empty() {
-                        return Err("this machine has no root certificates for TLS; install ca-certificates or set SSL_CERT_FILE".to_owned());
-                    }
-                    build(&limits, roots).map_err(|error| reason(&error))
-                })
-                .await
-                .map_err(|_| "the root certificates could not be read".to_owned())?
+    /// The half of the client for a scheme.
+    async fn half(&self, scheme: &str) -> Result<&reqwest::Client, String> {
+        if scheme == "https" {
+            self.with_roots(&self.secure, false).await
+        } else {
+            Ok(&self.plain)
+        }
+    }
+
+    /// The client that reaches the public internet only.
+    async fn guarded(&self) -> Result<&reqwest::Client, String> {
+        self.with_roots(&self.guarded, true).await
+    }
+
+    async fn with_roots<'a>(
+        &self,
+        cell: &'a OnceCell<reqwest::Client>,
+        guarded: bool,
+    ) -> Result<&'a reqwest::Client, String> {
+        cell.get_or_try_init(|| async {
+            let limits = Arc::clone(&self.limits);
+            // Reads some hundred certificates from files.
+            tokio::task::spawn_blocking(move || {
+                let mut roots = rustls::RootCertStore::empty();
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                if roots.is_empty() {
+                    return Err("this machine has no root certificates for TLS; install ca-certificates or set SSL_CERT_FILE".to_owned());
+                }
+                build(&limits, roots, guarded).map_err(|error| reason(&error))
             })
             .await
+            .map_err(|_| "the root certificates could not be read".to_owned())?
+        })
+        .await
     }
 }
 
 fn build(
     limits: &HttpLimits,
     roots: rustls::RootCertStore,
+    guarded: bool,
 ) -> Result<reqwest::Client, reqwest::Error> {
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
         rustls::crypto::ring::default_provider(),
@@ -225,7 +247,11 @@ fn build(
     .expect("ring supports the default versions of TLS")
     .with_root_certificates(roots)
     .with_no_client_auth();
-    reqwest::Client::builder()
+    let mut builder = reqwest::Client::builder();
+    if guarded {
+        builder = builder.dns_resolver(guard::PublicResolver::of_system());
+    }
+    builder
         .tls_backend_preconfigured(tls)
         .http1_only()
         .user_agent(concat!("waxwing/", env!("CARGO_PKG_VERSION")))

@@ -11,6 +11,10 @@ pub struct Answer {
     pub body: Value,
     /// The body as text.
     pub text: String,
+    /// The body as it came.
+    pub bytes: Vec<u8>,
+    /// The headers.
+    pub headers: reqwest::header::HeaderMap,
     /// `Retry-After`, when there.
     pub retry_after: Option<String>,
 }
@@ -42,6 +46,12 @@ impl Api {
     #[must_use]
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// The admin token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// GET with the admin token.
@@ -112,11 +122,19 @@ impl Api {
             .get("retry-after")
             .and_then(|value| value.to_str().ok())
             .map(ToOwned::to_owned);
-        let text = response.text().await.expect("the answer is whole");
+        let headers = response.headers().clone();
+        let bytes = response
+            .bytes()
+            .await
+            .expect("the answer is whole")
+            .to_vec();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         Answer {
             status,
             body: serde_json::from_str(&text).unwrap_or(Value::Null),
             text,
+            bytes,
+            headers,
             retry_after,
         }
     }

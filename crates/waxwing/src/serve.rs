@@ -17,6 +17,7 @@ use waxwing_app::dead_letters::DeadLetters;
 use waxwing_app::deliver::{DeliverOptions, DeliveryInbox, DeliverySignal};
 use waxwing_app::directory::DirectoryHandle;
 use waxwing_app::ingest::{self, InboxSignal, Ingest};
+use waxwing_app::media::{self, FetchOptions, Files, MediaSignal, Vault};
 use waxwing_app::message_templates::{self, MessageTemplates, SyncOptions};
 use waxwing_app::runtime::{SystemClock, SystemIds};
 use waxwing_app::send::Send;
@@ -40,6 +41,8 @@ use crate::{limits, metrics, own_number};
 const DRAIN_MAX: Duration = Duration::from_secs(26);
 /// How long the rest of the end may take.
 const LEAVE_MAX: Duration = Duration::from_secs(3);
+/// The folder of files in the data directory.
+const MEDIA_FOLDER: &str = "media";
 /// Whoever asks for metrics is few.
 const METRICS_CONNECTIONS_MAX: usize = 64;
 
@@ -122,6 +125,8 @@ impl Server {
         let platform = ingest::platform_secret_hash(&base, settings.meta.app_secret.as_ref());
         let directory = DirectoryHandle::load(&base, platform).await?;
         let (delivery, delivery_inbox) = deliver::signal();
+        let vault = vault(settings, &base, role)?;
+        let files = Files::new(base.clone(), vault.clone(), settings.files_keep());
         let (stop, stopped) = watch::channel(false);
         let (leave, left) = watch::channel(false);
         let wiring = Wiring {
@@ -130,6 +135,9 @@ impl Server {
             directory,
             inbox: InboxSignal::default(),
             delivery,
+            media: MediaSignal::default(),
+            vault,
+            files,
             client: HttpClient::new(HttpLimits::default()),
             endpoints: Arc::new(settings.endpoints()),
             rates: Arc::new(rate_card(settings)?),
@@ -317,6 +325,23 @@ async fn prepare(settings: &Settings, base: &Base, master: &MasterKey) -> Result
     own_number::ensure(settings, base).await
 }
 
+/// Where the bytes of files are.
+fn vault(settings: &Settings, base: &Base, role: Role) -> Result<Vault, Failure> {
+    let folder = settings.data_dir.join(MEDIA_FOLDER);
+    if role != Role::All {
+        tracing::warn!(
+            folder = %folder.display(),
+            "files are kept in a folder of this machine; all nodes have to see the same one"
+        );
+    }
+    Vault::local(base.keyring.clone(), &folder).map_err(|error| {
+        Failure::setting(format!(
+            "{} cannot hold files ({error}): set DATA_DIR to a folder that can be written",
+            folder.display()
+        ))
+    })
+}
+
 /// What the parts of the server are made of.
 struct Wiring<'a> {
     settings: &'a Settings,
@@ -324,6 +349,9 @@ struct Wiring<'a> {
     directory: DirectoryHandle,
     inbox: InboxSignal,
     delivery: DeliverySignal,
+    media: MediaSignal,
+    vault: Vault,
+    files: Files,
     client: HttpClient,
     endpoints: Arc<Endpoints>,
     rates: Arc<RateCard>,
@@ -346,6 +374,8 @@ impl Wiring<'_> {
                 directory: self.directory.clone(),
                 inbox: self.inbox.clone(),
                 delivery: self.delivery.clone(),
+                media: self.media.clone(),
+                files: self.settings.media.then(|| self.settings.files_keep()),
                 node: self.node,
                 unclean: self.unclean,
                 rates: Arc::clone(&self.rates),
@@ -357,11 +387,23 @@ impl Wiring<'_> {
                 directory: self.directory.clone(),
                 client: self.client.clone(),
                 endpoints: Arc::clone(&self.endpoints),
+                files: self.files.clone(),
                 inbox: delivery_inbox,
                 node: self.node,
                 stop: self.stop.clone(),
             });
             running.push(supervise("converse", converse, self.stop.clone(), tasks));
+            let fetch = media::run(FetchOptions {
+                base: self.base.clone(),
+                directory: self.directory.clone(),
+                client: self.client.clone(),
+                endpoints: Arc::clone(&self.endpoints),
+                vault: self.vault.clone(),
+                signal: self.media.clone(),
+                node: self.node,
+                enabled: self.settings.media,
+                stop: self.stop.clone(),
+            });
             running.push(supervise("deliver", deliver, self.stop.clone(), tasks));
             if self.settings.message_templates {
                 let job = message_templates::run(SyncOptions {
@@ -377,6 +419,7 @@ impl Wiring<'_> {
                     tasks,
                 ));
             }
+            running.push(supervise("media", fetch, self.stop.clone(), tasks));
         }
         Workers(Arc::new(move || {
             let state = |(name, ok): &(&'static str, Arc<AtomicBool>)| WorkerState {
@@ -428,10 +471,12 @@ impl Wiring<'_> {
                 admin,
                 platform_app_secret: secret.is_some(),
                 message_templates: settings.message_templates,
+                media: settings.media,
                 endpoints: Arc::clone(&self.endpoints),
             }),
             app: AppHandles {
                 directory: self.directory.clone(),
+                files: self.files.clone(),
                 ingest: Ingest::start(
                     base.clone(),
                     self.directory.clone(),

@@ -28,6 +28,8 @@ use crate::state::ApiState;
 
 use self::form::{Envelope, SendForm, TemplateSendForm};
 use self::view::MessageView;
+use super::media::switched_off;
+use super::media::view::named_by;
 
 pub mod form;
 pub mod view;
@@ -229,6 +231,10 @@ async fn queue(
     }
     checks.finish()?;
     let content = content.ok_or_else(ApiError::internal)?;
+    let kind = content.kind();
+    if content.media().is_some() && !state.settings.media {
+        return Err(switched_off());
+    }
     let request = SendRequest {
         tenant_id: scope.id(),
         channel_id: addressed.channel_id,
@@ -245,6 +251,7 @@ async fn queue(
     match state.app.send.queue(request).await {
         Ok(row) => {
             let message = MessageView::open(&state.keyring, scope.id(), row)?;
+            let message = with_file(state, scope.id(), message).await?;
             Ok((
                 StatusCode::ACCEPTED,
                 Json(MessageAnswer {
@@ -276,6 +283,9 @@ async fn queue(
                 ApiError::invalid_field("idempotency_key", "was used before for another request");
             Err(with_existing(state, scope.id(), id, error).await)
         }
+        Err(SendError::Media(reason)) => {
+            Err(ApiError::invalid_field(format!("{kind}.mediaId"), reason))
+        }
         Err(SendError::Store(error)) => Err(error.into()),
     }
 }
@@ -303,7 +313,36 @@ async fn read(state: &ApiState, tenant: TenantId, id: MessageId) -> ApiResult<Op
         row.map(|row| MessageView::open(&keyring, tenant, row))
             .transpose()
     });
-    Ok(read.await?)
+    match read.await? {
+        Some(message) => Ok(Some(with_file(state, tenant, message).await?)),
+        None => Ok(None),
+    }
+}
+
+/// The message with the file that it names.
+async fn with_file(
+    state: &ApiState,
+    tenant: TenantId,
+    message: MessageView,
+) -> ApiResult<MessageView> {
+    let mut messages = vec![message];
+    with_files(state, tenant, &mut messages).await?;
+    messages.pop().ok_or_else(ApiError::internal)
+}
+
+async fn with_files(
+    state: &ApiState,
+    tenant: TenantId,
+    messages: &mut [MessageView],
+) -> ApiResult<()> {
+    let contents = messages.iter().map(|message| &message.content);
+    let files = named_by(state, tenant, contents).await?;
+    for message in messages {
+        if let Some(id) = message.content.get("mediaId").and_then(|id| id.as_str()) {
+            message.media = files.get(id).cloned();
+        }
+    }
+    Ok(())
 }
 
 /// What a list of messages is narrowed to.
@@ -399,10 +438,11 @@ pub(super) async fn list(
         .read(move |tx| messages::list(tx, tenant, &filter, rows))
         .await?;
     let next_cursor = page.finish(LIST, &mut found, |row| row.id.uuid());
-    let messages = found
+    let mut messages = found
         .into_iter()
         .map(|row| MessageView::open(&state.keyring, tenant, row))
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
+    with_files(state, tenant, &mut messages).await?;
     Ok(Json(MessageList {
         ok: Success,
         messages,
@@ -453,6 +493,7 @@ async fn get_message(
         .await?;
     let message = MessageView::open(&state.keyring, tenant, row.ok_or_else(unknown)?)?
         .with_attempts(attempts);
+    let message = with_file(&state, tenant, message).await?;
     Ok(Json(MessageAnswer {
         ok: Success,
         message,

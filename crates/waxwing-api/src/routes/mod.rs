@@ -12,6 +12,7 @@ pub mod docs;
 pub mod events;
 pub mod flows;
 pub mod health;
+pub mod media;
 pub mod message_templates;
 pub mod messages;
 pub mod settings;
@@ -41,6 +42,7 @@ const TENANT: &[Module] = &[
     flows::routes,
     message_templates::routes,
     messages::routes,
+    media::routes,
     contacts::routes,
     conversations::routes,
     dead_letters::routes,
@@ -54,7 +56,12 @@ const PLATFORM: &[Module] = &[tenants::routes, dead_letters::platform_routes];
 const TENANT_PATH: &str = "/tenants/{tenant}";
 
 /// Routes with whole paths.
-const PLAIN: &[Module] = &[docs::routes, health::routes, webhooks::health_routes];
+const PLAIN: &[Module] = &[
+    docs::routes,
+    health::routes,
+    webhooks::health_routes,
+    media::serve::routes,
+];
 
 /// Routes that providers call, with whole paths. They authenticate and limit each request themselves.
 const WEBHOOKS: &[Module] = &[webhooks::routes];

@@ -17,6 +17,7 @@ use waxwing_app::deliver::signal;
 use waxwing_app::directory::DirectoryHandle;
 use waxwing_app::ingest::{InboxSignal, Ingest, platform_secret_hash};
 use waxwing_app::message_templates::MessageTemplates;
+use waxwing_app::media::{Files, Vault};
 use waxwing_app::send::Send;
 use waxwing_core::ids::IdSource;
 use waxwing_core::secret::Secret;
@@ -64,6 +65,11 @@ async fn handles(base: &Base, endpoints: Arc<Endpoints>) -> AppHandles {
     let (delivery, _) = signal();
     AppHandles {
         directory: directory.clone(),
+        files: Files::new(
+            base.clone(),
+            Vault::in_memory(base.keyring.clone()),
+            std::time::Duration::from_secs(3_600),
+        ),
         ingest: Ingest::start(
             base.clone(),
             directory.clone(),
@@ -144,6 +150,7 @@ impl Api {
             admin: AdminTokens::new(Some(&Secret::new(ADMIN)), None, true),
             platform_app_secret: true,
             message_templates: true,
+            media: true,
             endpoints: Arc::new(Endpoints {
                 graph_url: "http://127.0.0.1:9".into(),
                 ..Endpoints::default()

@@ -15,6 +15,7 @@ use waxwing_core::time::Timestamp;
 use waxwing_store::domain::conversations;
 use waxwing_store::domain::dead_letters::{self, DeadItem, DeadMessage};
 use waxwing_store::domain::gate::{self, RefusedOutside};
+use waxwing_store::domain::media::{self, NewMedia};
 use waxwing_store::domain::messages::{self, Answered, NewMessage, Way};
 use waxwing_store::domain::nodes::{self, Lease};
 use waxwing_store::domain::outbox::{self, NewOutboxEvent};
@@ -60,6 +61,7 @@ pub(super) struct Outcome {
     pub(super) statuses: Vec<(&'static str, &'static str)>,
     pub(super) settled_unknown: u64,
     pub(super) events: Vec<&'static str>,
+    pub(super) files: usize,
 }
 
 /// What the transaction works with besides the batch.
@@ -71,6 +73,8 @@ pub(super) struct Tools {
     /// Claims and sends replies for this process.
     pub(super) delivery: DeliverySignal,
     pub(super) node: NodeId,
+    /// How long received files are kept; `None` when they are not fetched.
+    pub(super) files: Option<std::time::Duration>,
 }
 
 /// Commits the effects of a batch. Replies that can go out at once are claimed with it: their attempts are `attempts`.
@@ -105,6 +109,7 @@ pub(super) fn apply(
         outbox: Vec::new(),
         directory,
         replies: Vec::new(),
+        files: Vec::new(),
     };
     writer.outcome.stored_only = sorted.stored_only;
     channels::note_webhooks(tx, &tools.heard.due(&sorted.heard, now), now)?;
@@ -131,6 +136,8 @@ pub(super) struct Writer<'a> {
     outbox: Vec<NewOutboxEvent>,
     directory: &'a Directory,
     replies: Vec<Hint>,
+    /// Files to fetch.
+    pub(super) files: Vec<NewMedia>,
 }
 
 impl Writer<'_> {
@@ -172,7 +179,10 @@ impl Writer<'_> {
         self.outcome
             .hints
             .extend(gate::release(tx, &opened, self.now)?);
-        messages::add_many(tx, &self.tools.base.keyring, &new_messages, self.now)
+        let keyring = &self.tools.base.keyring;
+        messages::add_many(tx, keyring, &new_messages, self.now)?;
+        self.outcome.files = self.files.len();
+        media::add_many(tx, keyring, &self.files, self.now)
     }
 
     fn one(
@@ -195,13 +205,8 @@ impl Writer<'_> {
                     provider_id: echoed.echo.provider_id.clone(),
                     sent_at,
                 };
-                new_messages.push(thread.message(
-                    item.message_id,
-                    echoed.echo.content.clone(),
-                    way,
-                    None,
-                    None,
-                ));
+                let content = self.with_file(item, &echoed.echo.content);
+                new_messages.push(thread.message(item.message_id, content, way, None, None));
                 return Ok(());
             }
         };
@@ -272,15 +277,9 @@ impl Writer<'_> {
     ) -> Result<(), StoreError> {
         let message = inbound.message;
         let tenant = item.channel.tenant_id;
+        let content = self.with_file(item, &message.content);
         if item.replaces {
-            messages::replace_content(
-                tx,
-                tenant,
-                item.message_id,
-                &message.content,
-                cause,
-                self.now,
-            )?;
+            messages::replace_content(tx, tenant, item.message_id, &content, cause, self.now)?;
         } else {
             let received = inbound.event.received_at;
             let sent_at = message.sent_at.unwrap_or(received).min(received);
@@ -290,7 +289,7 @@ impl Writer<'_> {
             };
             new_messages.push(thread.message(
                 item.message_id,
-                message.content.clone(),
+                content,
                 way,
                 reply_to,
                 cause.cloned(),

@@ -20,6 +20,7 @@ use super::probe::Probe;
 use crate::deliver::{Attempts, DeliverySignal};
 use crate::directory::DirectoryHandle;
 use crate::ingest::InboxSignal;
+use crate::media::MediaSignal;
 use crate::tenants::ConfigCache;
 use crate::{Base, metrics};
 
@@ -57,6 +58,10 @@ pub struct ConverseOptions {
     pub inbox: InboxSignal,
     /// Where delivery learns of replies.
     pub delivery: DeliverySignal,
+    /// Where the worker for files learns of received ones.
+    pub media: MediaSignal,
+    /// How long received files are kept; `None` when they are not fetched.
+    pub files: Option<Duration>,
     /// This process.
     pub node: NodeId,
     /// The process before this one ended without a word: what it was handling may have ended it.
@@ -83,6 +88,7 @@ pub async fn run(options: ConverseOptions) {
             rates: Arc::clone(&options.rates),
             delivery: options.delivery.clone(),
             node: options.node,
+            files: options.files,
         });
         let worker = Worker {
             partition,
@@ -533,6 +539,9 @@ impl Worker {
         }
         if outcome.settled_unknown > 0 {
             ::metrics::counter!(metrics::UNKNOWN_RESOLVED_LATE).increment(outcome.settled_unknown);
+        }
+        if outcome.files > 0 {
+            self.options.media.wake();
         }
     }
 }

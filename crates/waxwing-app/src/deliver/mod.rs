@@ -2,6 +2,7 @@
 
 mod direct;
 mod held;
+mod media;
 mod pace;
 mod ready;
 mod record;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use waxwing_core::channel::ChannelKind;
 use waxwing_core::content::Content;
 use waxwing_core::delivery::{
@@ -26,6 +27,7 @@ use waxwing_store::domain::{assets, contacts, message_templates as store, messag
 use super::pace::{Answer, Learned, Permit};
 use super::record::Ended;
 use crate::directory::{Channel, DirectoryHandle};
+use crate::media::Files;
 use crate::message_templates::{self, Fault};
 use crate::{Base, callback, metrics};
 
@@ -47,6 +49,8 @@ pub(super) struct Sender {
     pub(super) client: HttpClient,
     pub(super) endpoints: Arc<Endpoints>,
     pub(super) made: MadeAssets,
+    pub(super) files: Files,
+    pub(super) uploads: Arc<Semaphore>,
 }
 
 impl Sender {
@@ -171,7 +175,14 @@ impl Sender {
         let reply_to = self.replied_to(claimed).await?;
         let data = callback::encode(&self.base.keyring, claimed.tenant_id, claimed.attempt_id);
         let content = self.content(&channel, claimed).await?;
-        let asset = match provider.asset(&channel.account, &self.endpoints, &content) {
+        let prepared = match self.prepare(&channel, &content).await? {
+            Ok(prepared) => prepared,
+            Err(outcome) => return Ok(*outcome),
+        };
+        let content = prepared
+            .as_ref()
+            .map_or(&*content, |prepared| &prepared.content);
+        let asset = match provider.asset(&channel.account, &self.endpoints, content) {
             Ok(None) => None,
             Ok(Some(need)) => match self.asset(provider, &channel, need).await? {
                 Ok(reference) => Some(reference),
@@ -181,7 +192,7 @@ impl Sender {
         };
         let message = Outgoing {
             to: &to,
-            content: &content,
+            content,
             reply_to: reply_to.as_ref(),
             callback: &data,
             asset: asset.as_deref(),
@@ -197,7 +208,13 @@ impl Sender {
         let answer = self.client.call(request, SEND_DEADLINE).await;
         ::metrics::histogram!(metrics::PROVIDER_LATENCY, "provider" => channel.kind.as_str())
             .record(started.elapsed().as_secs_f64());
-        Ok(provider.interpret_send(&answer))
+        let outcome = provider.interpret_send(&answer);
+        if let SendOutcome::Rejected(_) = outcome
+            && let Some(key) = prepared.and_then(|prepared| prepared.asset)
+        {
+            self.forget_upload(&channel, key).await;
+        }
+        Ok(outcome)
     }
 
     /// The provider's id of something that has to exist there first: known, or made now.
@@ -366,7 +383,7 @@ fn refused(error: &BuildError) -> SendOutcome {
 }
 
 /// Why nothing was tried.
-enum NotTried {
+pub(super) enum NotTried {
     /// The channel is not in the directory or has no token.
     NoChannel,
     /// The contact has neither phone nor user id.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use waxwing_core::delivery::Purpose;
 use waxwing_core::ids::{AttemptId, ChannelId, NodeId, TenantId};
@@ -16,12 +16,14 @@ use waxwing_store::{Batcher, StoreError};
 
 use super::direct::{self, Holds, Taken};
 use super::held;
+use super::media::UPLOADS_MAX;
 use super::pace::{Limits, Permit};
 use super::ready::Ready;
 use super::record::{self, Ended, Recorded};
 use super::sender::{MadeAssets, Sender};
 use super::{DeliveryInbox, Slots};
 use crate::directory::DirectoryHandle;
+use crate::media::Files;
 use crate::{Base, metrics};
 
 /// Messages of one claim.
@@ -41,6 +43,8 @@ pub struct DeliverOptions {
     pub client: HttpClient,
     /// Where the providers are.
     pub endpoints: Arc<Endpoints>,
+    /// The files of tenants.
+    pub files: Files,
     /// Where hints arrive.
     pub inbox: DeliveryInbox,
     /// This process.
@@ -58,6 +62,8 @@ pub async fn run(options: DeliverOptions) {
         client: options.client,
         endpoints: options.endpoints,
         made: MadeAssets::default(),
+        files: options.files,
+        uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
     };
     let mut worker = Worker {
         recorder: record::start(&options.base),

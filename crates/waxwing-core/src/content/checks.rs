@@ -233,9 +233,10 @@ pub(crate) fn check_sections(found: &mut Vec<Violation>, sections: &[Section]) {
 }
 
 fn check_media(found: &mut Vec<Violation>, media: &Media, kind: &str) {
-    match (&media.id, &media.link) {
-        (Some(id), None) if !id.is_empty() && id.len() <= 256 => {}
-        (None, Some(link)) if link.len() <= 2_048 => {
+    match (&media.media_id, &media.id, &media.link) {
+        (Some(_), None, None) => {}
+        (None, Some(id), None) if !id.is_empty() && id.len() <= 256 => {}
+        (None, None, Some(link)) if link.len() <= 2_048 => {
             if !(link.starts_with("https://") || link.starts_with("http://")) {
                 found.push(Violation::new(
                     format!("{kind}.link"),
@@ -243,7 +244,10 @@ fn check_media(found: &mut Vec<Violation>, media: &Media, kind: &str) {
                 ));
             }
         }
-        _ => found.push(Violation::new(kind, "needs either an id or a link")),
+        _ => found.push(Violation::new(
+            kind,
+            "needs exactly one of mediaId, id and link",
+        )),
     }
     if let Some(caption) = &media.caption {
         if matches!(kind, "audio" | "sticker") {

@@ -5,6 +5,7 @@ mod adapter;
 mod call;
 mod cloud;
 pub mod dialog360;
+pub mod media;
 pub mod meta;
 pub mod msg91;
 mod shared_secret;

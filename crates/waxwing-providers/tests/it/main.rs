@@ -7,6 +7,7 @@ mod errors;
 mod expectation;
 mod http;
 mod inbound;
+mod media;
 mod msg91;
 mod mutation;
 mod providers;

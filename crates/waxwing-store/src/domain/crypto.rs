@@ -3,6 +3,8 @@
 //! Every value is sealed with AES-256-GCM under a key derived for its tenant, and bound to its place: tenant, table,
 //! column and row. A sealed value that is moved anywhere else does not open.
 
+pub mod file;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -75,6 +77,8 @@ pub enum BlindPurpose {
     Request,
     /// What things at a provider are made of.
     Asset,
+    /// Links to files that need no credential.
+    Link,
 }
 
 impl BlindPurpose {
@@ -86,6 +90,7 @@ impl BlindPurpose {
             Self::Secret => b"secret",
             Self::Request => b"request",
             Self::Asset => b"asset",
+            Self::Link => b"link",
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod gate;
 pub mod inbox;
 pub mod keys;
 pub mod marks;
+pub mod media;
 pub mod message_templates;
 pub mod messages;
 pub mod nodes;
@@ -88,6 +89,16 @@ pub const MODULES: &[Module] = &[
         name: "marks",
         statements: marks::STATEMENTS,
         inserts: &[],
+    },
+    Module {
+        name: "media",
+        statements: media::STATEMENTS,
+        inserts: media::INSERTS,
+    },
+    Module {
+        name: "media_objects",
+        statements: media::objects::STATEMENTS,
+        inserts: media::objects::INSERTS,
     },
     Module {
         name: "messages",

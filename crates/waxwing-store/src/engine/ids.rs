@@ -45,6 +45,7 @@ id_columns!(
     WebhookEventId,
     OutboxEventId,
     DeadLetterId,
+    MediaId,
     NodeId,
 );
 

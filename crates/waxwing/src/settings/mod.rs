@@ -72,6 +72,8 @@ pub struct Settings {
     pub rate_card: Option<PathBuf>,
     /// How long messages are kept, in days.
     pub retention_days: u32,
+    /// Whether media are fetched and sent.
+    pub media: bool,
     /// The default tenant's session, when somebody set it.
     pub session_seconds: Option<u32>,
     /// The default tenant's country, when somebody set it.
@@ -191,6 +193,10 @@ impl Settings {
             channels: channels::of(values),
             rate_card: text("RATE_CARD").map(PathBuf::from),
             retention_days: number("WHATSAPP_MESSAGE_RETENTION_DAYS"),
+            media: values
+                .get("WHATSAPP_ENABLE_MEDIA")
+                .and_then(switch)
+                .unwrap_or(true),
             session_seconds: values
                 .is_given("SESSION_TTL_SECONDS")
                 .then(|| number("SESSION_TTL_SECONDS")),
@@ -206,6 +212,12 @@ impl Settings {
 }
 
 impl Settings {
+    /// How long files are kept: as long as messages, which carry idempotency keys and are kept 90 days at least.
+    #[must_use]
+    pub fn files_keep(&self) -> Duration {
+        Duration::from_secs(24 * 60 * 60) * self.retention_days.max(90)
+    }
+
     /// Where the providers are, and where they reach this server.
     #[must_use]
     pub fn endpoints(&self) -> Endpoints {

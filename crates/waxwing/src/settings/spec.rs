@@ -280,8 +280,7 @@ pub const SPECS: &[Spec] = &[
         Form::Switch,
         "on",
         "whether media are fetched and sent",
-    )
-    .later(),
+    ),
     spec(
         "WHATSAPP_ENABLE_TEMPLATES",
         Form::Switch,

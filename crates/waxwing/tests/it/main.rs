@@ -6,6 +6,7 @@ mod contacts;
 mod conversation;
 mod durability;
 mod message_templates;
+mod media;
 mod pacing;
 mod sends;
 mod statuses;

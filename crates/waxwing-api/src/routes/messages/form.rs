@@ -13,6 +13,7 @@ use waxwing_core::ids::{ChannelId, MessageId};
 use waxwing_core::limits;
 use waxwing_core::phone::Phone;
 use waxwing_core::time::Timestamp;
+use waxwing_providers::http::guard::Guard;
 
 use crate::check::Checks;
 
@@ -207,7 +208,7 @@ pub struct SendForm {
     pub envelope: Envelope,
     /// Plain text.
     text: Option<TextForm>,
-    /// A picture by `id` or `link`.
+    /// A picture: by `mediaId` (a file of ours), by `id` (the provider's) or by `link`.
     #[schema(value_type = Option<Object>)]
     image: Option<Media>,
     /// A film.
@@ -325,6 +326,13 @@ impl SendForm {
         }
         let content = given.pop()?;
         checks.extend(content.violations());
+        if let Some((kind, media)) = content.media()
+            && let Some(link) = &media.link
+            && let Err(refused) = Guard::default().check(link)
+        {
+            // The provider fetches it, so only its form is looked at.
+            checks.wrong(format!("{}.link", kind.as_str()), refused.to_string());
+        }
         Some(content)
     }
 }

@@ -1,5 +1,6 @@
 //! How a message looks in the API.
 
+use crate::routes::media::view::MediaView;
 use serde::Serialize;
 use utoipa::ToSchema;
 use waxwing_core::errors::ErrorClass;
@@ -26,7 +27,10 @@ pub struct MessageView {
     body: Option<String>,
     /// All of it.
     #[schema(value_type = Object)]
-    content: serde_json::Value,
+    pub(super) content: serde_json::Value,
+    /// The file of a media message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) media: Option<MediaView>,
     /// `queued`, `sending`, `sent`, `delivered`, `read`, `failed`, `cancelled`, `expired`; `received` for inbound ones.
     status: String,
     /// How often it was tried.
@@ -166,6 +170,7 @@ impl MessageView {
             kind: row.kind,
             body: row.body,
             content: row.content.0,
+            media: None,
             status: row.status,
             attempts: row.attempts,
             provider_message_id: provider_id.transpose()?.map(|id| id.as_str().to_owned()),

@@ -244,6 +244,7 @@ fn text(raw: Raw<'_>) -> Option<Content> {
 fn media(raw: Raw<'_>) -> Option<Media> {
     let media: MediaWire<'_> = wire::object(raw?)?;
     Some(Media {
+        media_id: None,
         id: wire::owned(media.id),
         link: None,
         mime_type: wire::owned(media.mime_type),
