@@ -14,6 +14,7 @@
 //!   handshake and the connect time limit. All of that is before the first byte of the request.
 
 pub mod guard;
+mod relay;
 mod stream;
 
 use std::fmt;
@@ -24,6 +25,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method};
 use tokio::sync::OnceCell;
 
+pub use self::relay::{RelayBody, RelayError};
 pub use self::stream::{Download, DownloadError, DownloadLimits, StreamBody};
 
 /// A request, complete but for what HTTP itself adds.

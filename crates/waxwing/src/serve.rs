@@ -125,7 +125,8 @@ impl Server {
         let platform = ingest::platform_secret_hash(&base, settings.meta.app_secret.as_ref());
         let directory = DirectoryHandle::load(&base, platform).await?;
         let (delivery, delivery_inbox) = deliver::signal();
-        let vault = vault(settings, &base, role)?;
+        let client = HttpClient::new(HttpLimits::default());
+        let vault = vault(settings, &base, role, &client)?;
         let files = Files::new(base.clone(), vault.clone(), settings.files_keep());
         let (stop, stopped) = watch::channel(false);
         let (leave, left) = watch::channel(false);
@@ -138,7 +139,7 @@ impl Server {
             media: MediaSignal::default(),
             vault,
             files,
-            client: HttpClient::new(HttpLimits::default()),
+            client,
             endpoints: Arc::new(settings.endpoints()),
             rates: Arc::new(rate_card(settings)?),
             node,
@@ -326,7 +327,16 @@ async fn prepare(settings: &Settings, base: &Base, master: &MasterKey) -> Result
 }
 
 /// Where the bytes of files are.
-fn vault(settings: &Settings, base: &Base, role: Role) -> Result<Vault, Failure> {
+fn vault(
+    settings: &Settings,
+    base: &Base,
+    role: Role,
+    client: &HttpClient,
+) -> Result<Vault, Failure> {
+    if let Some(bucket) = &settings.media_bucket {
+        return Vault::s3(base.keyring.clone(), client.clone(), bucket)
+            .map_err(|error| Failure::setting(format!("MEDIA_URL cannot be used: {error}")));
+    }
     let folder = settings.data_dir.join(MEDIA_FOLDER);
     if role != Role::All {
         tracing::warn!(

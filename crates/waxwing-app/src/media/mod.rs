@@ -2,6 +2,7 @@
 
 mod fetch;
 pub mod link;
+mod s3;
 mod sweep;
 mod vault;
 
@@ -17,6 +18,7 @@ use waxwing_store::domain::media::{self, MediaRow};
 use waxwing_store::{StoreError, Tx};
 
 pub use self::fetch::{FetchOptions, run};
+pub use self::s3::S3;
 pub use self::vault::{ObjectReader, ObjectWriter, Vault, VaultError};
 use crate::Base;
 

@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use waxwing_app::media::S3;
 use waxwing_core::channel::{ChannelKind, Credentials};
 use waxwing_core::secret::Secret;
 use waxwing_providers::messaging::Endpoints;
@@ -74,6 +75,8 @@ pub struct Settings {
     pub retention_days: u32,
     /// Whether media are fetched and sent.
     pub media: bool,
+    /// The bucket that holds the files; `None`: a folder in the data directory.
+    pub media_bucket: Option<S3>,
     /// The default tenant's session, when somebody set it.
     pub session_seconds: Option<u32>,
     /// The default tenant's country, when somebody set it.
@@ -197,6 +200,7 @@ impl Settings {
                 .get("WHATSAPP_ENABLE_MEDIA")
                 .and_then(switch)
                 .unwrap_or(true),
+            media_bucket: media_bucket(values),
             session_seconds: values
                 .is_given("SESSION_TTL_SECONDS")
                 .then(|| number("SESSION_TTL_SECONDS")),
@@ -232,6 +236,23 @@ impl Settings {
     }
 }
 
+/// The bucket of the files.
+fn media_bucket(values: &Values) -> Option<S3> {
+    let place = values.get("MEDIA_URL")?.strip_prefix("s3://")?;
+    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+    let text = |name: &str| values.get(name).unwrap_or_default().to_owned();
+    Some(S3 {
+        bucket: bucket.to_owned(),
+        prefix: prefix.trim_matches('/').to_owned(),
+        endpoint: values
+            .get("MEDIA_S3_ENDPOINT")
+            .map(|url| url.trim_end_matches('/').to_owned()),
+        region: text("MEDIA_S3_REGION"),
+        access_key_id: text("MEDIA_S3_ACCESS_KEY_ID"),
+        secret_access_key: Secret::new(text("MEDIA_S3_SECRET_ACCESS_KEY")),
+    })
+}
+
 /// What each value alone cannot tell.
 fn problems(values: &Values, production: bool) -> Vec<String> {
     let mut problems = Vec::new();
@@ -249,6 +270,16 @@ fn problems(values: &Values, production: bool) -> Vec<String> {
                 problems.push("ADMIN_TOKEN is the MASTER_KEY: the key that seals the data is no credential; make another token".to_owned());
             }
             Some(_) => {}
+        }
+    }
+    for (one, other) in [
+        ("MEDIA_URL", "MEDIA_S3_ACCESS_KEY_ID"),
+        ("MEDIA_S3_ACCESS_KEY_ID", "MEDIA_S3_SECRET_ACCESS_KEY"),
+        ("MEDIA_S3_SECRET_ACCESS_KEY", "MEDIA_URL"),
+        ("MEDIA_S3_ENDPOINT", "MEDIA_URL"),
+    ] {
+        if given(one) && !given(other) {
+            problems.push(format!("{one} is set, but {other} is not: a bucket needs MEDIA_URL, MEDIA_S3_ACCESS_KEY_ID and MEDIA_S3_SECRET_ACCESS_KEY"));
         }
     }
     for (one, other) in [

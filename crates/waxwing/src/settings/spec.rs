@@ -282,6 +282,26 @@ pub const SPECS: &[Spec] = &[
         "whether media are fetched and sent",
     ),
     spec(
+        "MEDIA_URL",
+        Form::Url(&["s3"]),
+        "",
+        "the bucket that holds the files, s3://bucket/prefix; DATA_DIR/media when absent",
+    ),
+    spec(
+        "MEDIA_S3_ENDPOINT",
+        HTTP,
+        "",
+        "the S3-compatible service of that bucket; Amazon's own when absent",
+    ),
+    spec("MEDIA_S3_REGION", Form::Name, "us-east-1", "its region"),
+    spec(
+        "MEDIA_S3_ACCESS_KEY_ID",
+        Form::Token,
+        "",
+        "the name of the key that reads and writes the bucket",
+    ),
+    spec("MEDIA_S3_SECRET_ACCESS_KEY", Form::Token, "", "that key").secret(),
+    spec(
         "WHATSAPP_ENABLE_TEMPLATES",
         Form::Switch,
         "on",
