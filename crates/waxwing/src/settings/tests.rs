@@ -309,6 +309,8 @@ fn what_is_shown_holds_no_secret() {
     environment.push(("TWILIO_ACCOUNT_SID", &account));
     environment.push(("TWILIO_WHATSAPP_FROM", "+14155238886"));
     environment.push(("MSG91_SENDER_ID", "14155238886"));
+    environment.push(("MEDIA_URL", "s3://files/waxwing"));
+    environment.push(("MEDIA_S3_ACCESS_KEY_ID", "AKID"));
     environment.push(("PUBLIC_URL", "https://example.com"));
     environment.push((
         "DATABASE_URL",

@@ -38,7 +38,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
         (status = 200, description = "The file.", body = String, content_type = "application/octet-stream"),
         (status = 206, description = "The part that was asked for.", body = String, content_type = "application/octet-stream"),
         (status = 404, description = "The link is wrong or its time is over.", body = ErrorBody),
-        (status = 416, description = "The file has no such part."),
+        (status = 416, description = "The file has no such part.", body = ErrorBody),
         (status = 503, description = "Too many files are being read, or their store is away.", body = ErrorBody),
     )
 )]
@@ -58,12 +58,17 @@ async fn serve_media(
         .and_then(|size| u64::try_from(size).ok())
         .unwrap_or(0);
     let Ok(part) = range(&headers, size) else {
-        let whole = format!("bytes */{size}");
-        return Ok((
+        let refused = ApiError::new(
             StatusCode::RANGE_NOT_SATISFIABLE,
-            [(header::CONTENT_RANGE, whole)],
-        )
-            .into_response());
+            format!("The file has {size} bytes."),
+        );
+        let mut response = refused.into_response();
+        put(
+            response.headers_mut(),
+            header::CONTENT_RANGE,
+            &format!("bytes */{size}"),
+        );
+        return Ok(response);
     };
     let name = open_name(
         &state.keyring,
