@@ -5,8 +5,8 @@
 mod contacts;
 mod conversation;
 mod durability;
-mod message_templates;
 mod media;
+mod message_templates;
 mod pacing;
 mod sends;
 mod statuses;
