@@ -15,7 +15,8 @@ fn document() -> Value {
 fn router_paths(shown: &str) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     let own = shown.split("fallback_router").next().unwrap();
-    for part in own.split("RouteId(").skip(1) {
+    let (_, numbered) = own.split_once("RouteId(").expect("a router has routes");
+    for part in numbered.split("RouteId(") {
         // `12): "/api/tenants", …`
         if let Some((number, rest)) = part.split_once("): \"")
             && number.bytes().all(|byte| byte.is_ascii_digit())
@@ -155,13 +156,16 @@ async fn every_operation_says_what_it_needs_and_how_it_fails() {
     );
     let text = document.to_string();
     let schemas = document["components"]["schemas"].as_object().unwrap();
-    for reference in text.split("#/components/schemas/").skip(1) {
-        let name = reference.split('"').next().unwrap();
+    let mut references = 0;
+    for (at, mark) in text.match_indices("#/components/schemas/") {
+        let name = text[at + mark.len()..].split('"').next().unwrap();
+        references += 1;
         assert!(
             schemas.contains_key(name),
             "{name} is named and not described"
         );
     }
+    assert!(references > 100, "only {references} references");
 }
 
 #[tokio::test]
