@@ -8,6 +8,7 @@ mod durability;
 mod media;
 mod message_templates;
 mod pacing;
+mod readme;
 mod sends;
 mod statuses;
 mod support;
