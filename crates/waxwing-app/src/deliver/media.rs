@@ -13,7 +13,6 @@ use waxwing_core::ids::MediaId;
 use waxwing_core::media::{UPLOAD_LIFE, extension};
 use waxwing_providers::http::StreamBody;
 use waxwing_providers::messaging::media::{MediaApi, Upload, UploadCall, media_api};
-use waxwing_store::domain::assets;
 use waxwing_store::domain::media::{self, MediaRow};
 
 use super::sender::{NotTried, Sender};
@@ -88,8 +87,7 @@ impl Sender {
         };
         let (provider_id, link) = match call {
             Some(call) => {
-                let key = asset_key(&row);
-                let key = assets::key_hash(&self.base.keyring, tenant, &key);
+                let key = self.asset_key(tenant, &made_of(&row));
                 match self.uploaded(api, channel, id, &row, call, &key).await? {
                     Ok(reference) => {
                         prepared.asset = Some(key);
@@ -130,14 +128,7 @@ impl Sender {
         call: UploadCall,
         key: &[u8],
     ) -> Outcome<String> {
-        let (tenant, channel_id) = (channel.tenant_id, channel.channel_id);
-        let (now, looked_up) = (self.base.clock.now(), key.to_vec());
-        let known = self
-            .base
-            .store
-            .read(move |tx| assets::find(tx, tenant, channel_id, &looked_up, now))
-            .await?;
-        if let Some(reference) = known {
+        if let Some(reference) = self.known_asset(channel, key).await? {
             return Ok(Ok(reference));
         }
         let Ok(_place) = Arc::clone(&self.uploads).acquire_owned().await else {
@@ -148,7 +139,7 @@ impl Sender {
             ::metrics::counter!(metrics::MEDIA_UPLOADS, "provider" => provider, "result" => result)
                 .increment(1);
         };
-        let (reader, _reading) = match self.files.read(tenant, row).await {
+        let (reader, _reading) = match self.files.read(channel.tenant_id, row).await {
             Ok(open) => open,
             Err(FileError::Vault(VaultError::Missing | VaultError::Damaged)) => {
                 tracing::error!(media = %id, "a stored file cannot be read");
@@ -176,35 +167,14 @@ impl Sender {
             }
         };
         count("uploaded");
-        let (kept, made) = (key.to_vec(), reference.clone());
-        let clock = Arc::clone(&self.base.clock);
-        self.base
-            .store
-            .write(move |tx| {
-                let now = clock.now();
-                let until = now.plus(UPLOAD_LIFE);
-                assets::keep(tx, tenant, channel_id, &kept, &made, now, until)
-            })
+        self.keep_asset(channel, key, &reference, UPLOAD_LIFE)
             .await?;
         Ok(Ok(reference))
-    }
-
-    /// The provider refuses a message with an uploaded file: perhaps it no longer has it, so it is uploaded again next
-    /// time.
-    pub(super) async fn forget_upload(&self, channel: &Channel, key: Vec<u8>) {
-        let (tenant, id) = (channel.tenant_id, channel.channel_id);
-        let forgotten = self
-            .base
-            .store
-            .write(move |tx| assets::forget(tx, tenant, id, &key));
-        if let Err(error) = forgotten.await {
-            tracing::warn!(%error, "an upload could not be forgotten");
-        }
     }
 }
 
 /// Equal files of a channel are one upload.
-fn asset_key(row: &MediaRow) -> String {
+fn made_of(row: &MediaRow) -> String {
     let hash: String = row
         .sha256
         .iter()

@@ -1,5 +1,6 @@
 //! Deliver: queued messages go out, in order by conversation, fairly by tenant, and every end is recorded.
 
+mod assets;
 mod direct;
 mod held;
 mod media;

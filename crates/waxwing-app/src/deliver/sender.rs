@@ -1,8 +1,7 @@
 //! One attempt: build the request, call the provider, decide what follows.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -13,17 +12,16 @@ use waxwing_core::delivery::{
 };
 use waxwing_core::errors::{ErrorClass, ProviderError, SendOutcome, ThrottleScope};
 use waxwing_core::identity::ProviderMessageId;
-use waxwing_core::ids::{AttemptId, ChannelId};
+use waxwing_core::ids::AttemptId;
 use waxwing_core::message_template::{fold_language, parameters};
 use waxwing_core::time::Timestamp;
 use waxwing_providers::http::HttpClient;
-use waxwing_providers::messaging::{
-    AssetNeed, BuildError, Endpoints, Messaging, Outgoing, Recipient, adapter,
-};
+use waxwing_providers::messaging::{BuildError, Endpoints, Outgoing, Recipient, adapter};
 use waxwing_store::StoreError;
 use waxwing_store::domain::queue::{Claimed, End, Record};
-use waxwing_store::domain::{assets, contacts, message_templates as store, messages};
+use waxwing_store::domain::{contacts, message_templates as store, messages};
 
+use super::assets::Remembered;
 use super::pace::{Answer, Learned, Permit};
 use super::record::Ended;
 use crate::directory::{Channel, DirectoryHandle};
@@ -36,11 +34,6 @@ const CLAIM_FRESH: Duration = Duration::from_secs(10);
 /// How long a message waits that cannot even be tried (its channel is not in the directory yet).
 const NOT_NOW: Duration = Duration::from_secs(5);
 
-/// How long an asset is used before it is made anew.
-const ASSET_LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// Assets that a process keeps in memory.
-const ASSETS_REMEMBERED_MAX: usize = 10_000;
-
 /// What attempts need.
 #[derive(Clone)]
 pub(super) struct Sender {
@@ -48,7 +41,7 @@ pub(super) struct Sender {
     pub(super) directory: DirectoryHandle,
     pub(super) client: HttpClient,
     pub(super) endpoints: Arc<Endpoints>,
-    pub(super) made: MadeAssets,
+    pub(super) assets: Remembered,
     pub(super) files: Files,
     pub(super) uploads: Arc<Semaphore>,
 }
@@ -184,8 +177,8 @@ impl Sender {
             .map_or(&*content, |prepared| &prepared.content);
         let asset = match provider.asset(&channel.account, &self.endpoints, content) {
             Ok(None) => None,
-            Ok(Some(need)) => match self.asset(provider, &channel, need).await? {
-                Ok(reference) => Some(reference),
+            Ok(Some(need)) => match self.resource(provider, &channel, need).await? {
+                Ok(resource) => Some(resource),
                 Err(outcome) => return Ok(*outcome),
             },
             Err(error) => return Ok(refused(&error)),
@@ -195,7 +188,7 @@ impl Sender {
             content,
             reply_to: reply_to.as_ref(),
             callback: &data,
-            asset: asset.as_deref(),
+            asset: asset.as_ref().map(|(_, reference)| reference.as_str()),
         };
         let request = match provider.build_send(&channel.account, &self.endpoints, message) {
             Ok(request) => request,
@@ -209,49 +202,16 @@ impl Sender {
         ::metrics::histogram!(metrics::PROVIDER_LATENCY, "provider" => channel.kind.as_str())
             .record(started.elapsed().as_secs_f64());
         let outcome = provider.interpret_send(&answer);
-        if let SendOutcome::Rejected(_) = outcome
-            && let Some(key) = prepared.and_then(|prepared| prepared.asset)
-        {
-            self.forget_upload(&channel, key).await;
+        if let SendOutcome::Rejected(error) = &outcome {
+            let upload = prepared.and_then(|prepared| prepared.asset);
+            let resource = asset
+                .filter(|_| error.class == ErrorClass::Template)
+                .map(|(key, _)| key);
+            for key in upload.into_iter().chain(resource) {
+                self.forget_asset(&channel, key).await;
+            }
         }
         Ok(outcome)
-    }
-
-    /// The provider's id of something that has to exist there first: known, or made now.
-    async fn asset(
-        &self,
-        provider: &dyn Messaging,
-        channel: &Channel,
-        need: AssetNeed,
-    ) -> Result<Result<String, Box<SendOutcome>>, NotTried> {
-        let (tenant, id) = (channel.tenant_id, channel.channel_id);
-        let key = assets::key_hash(&self.base.keyring, tenant, &need.key);
-        if let Some(reference) = self.made.get(id, &key) {
-            return Ok(Ok(reference));
-        }
-        let now = self.base.clock.now();
-        let (looked_up, kept) = (key.clone(), key.clone());
-        let known = self
-            .base
-            .store
-            .read(move |tx| assets::find(tx, tenant, id, &looked_up, now))
-            .await?;
-        if let Some(reference) = known {
-            self.made.put(id, key, reference.clone());
-            return Ok(Ok(reference));
-        }
-        let answer = self.client.call(need.request, SEND_DEADLINE).await;
-        let reference = match provider.interpret_asset(&answer) {
-            Ok(reference) => reference,
-            Err(outcome) => return Ok(Err(outcome)),
-        };
-        let made = reference.clone();
-        self.base
-            .store
-            .write(move |tx| assets::keep(tx, tenant, id, &kept, &made, now, now.plus(ASSET_LIFE)))
-            .await?;
-        self.made.put(id, key, reference.clone());
-        Ok(Ok(reference))
     }
 
     /// The phone where there is one: authentication templates need it, and it works everywhere else too.
@@ -351,29 +311,6 @@ impl Sender {
             stop_channel,
             circuit: None,
         }
-    }
-}
-
-/// The provider's ids of assets that this process has used lately.
-#[derive(Debug, Clone, Default)]
-pub(super) struct MadeAssets(Arc<Mutex<HashMap<AssetKey, String>>>);
-
-/// The channel and the name of an asset.
-type AssetKey = (ChannelId, Vec<u8>);
-
-impl MadeAssets {
-    fn get(&self, channel: ChannelId, key: &[u8]) -> Option<String> {
-        let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        made.get(&(channel, key.to_vec())).cloned()
-    }
-
-    fn put(&self, channel: ChannelId, key: Vec<u8>, reference: String) {
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The database has them all: starting over costs one look each.
-        if made.len() >= ASSETS_REMEMBERED_MAX {
-            made.clear();
-        }
-        made.insert((channel, key), reference);
     }
 }
 

@@ -14,13 +14,14 @@ use waxwing_providers::messaging::Endpoints;
 use waxwing_store::domain::queue::{self, Hint};
 use waxwing_store::{Batcher, StoreError};
 
+use super::assets::Remembered;
 use super::direct::{self, Holds, Taken};
 use super::held;
 use super::media::UPLOADS_MAX;
 use super::pace::{Limits, Permit};
 use super::ready::Ready;
 use super::record::{self, Ended, Recorded};
-use super::sender::{MadeAssets, Sender};
+use super::sender::Sender;
 use super::{DeliveryInbox, Slots};
 use crate::directory::DirectoryHandle;
 use crate::media::Files;
@@ -61,7 +62,7 @@ pub async fn run(options: DeliverOptions) {
         directory: options.directory,
         client: options.client,
         endpoints: options.endpoints,
-        made: MadeAssets::default(),
+        assets: Remembered::default(),
         files: options.files,
         uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
     };
