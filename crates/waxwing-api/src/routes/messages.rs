@@ -32,6 +32,7 @@ use super::media::switched_off;
 use super::media::view::named_by;
 
 pub mod form;
+pub mod read;
 pub mod view;
 
 const LIST: &str = "messages";
@@ -45,6 +46,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(list_messages))
         .routes(routes!(get_message))
         .routes(routes!(cancel_message))
+        .routes(routes!(read::mark_read))
 }
 
 /// A message.
@@ -269,7 +271,7 @@ async fn queue(
             let why = if never_opened {
                 "cannot be sent: the contact has never written, so the first message must be a message template"
             } else {
-                "cannot be sent: the contact's last message is more than 24 hours old"
+                "cannot be sent: the contact's customer service window is closed (24 hours after their last message, or by the provider's word)"
             };
             Err(ApiError::invalid_field("outsideWindow", why).hint(WINDOW_HINT))
         }

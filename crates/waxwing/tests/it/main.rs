@@ -9,6 +9,7 @@ mod media;
 mod message_templates;
 mod pacing;
 mod readme;
+mod receipts;
 mod resources;
 mod sends;
 mod statuses;
