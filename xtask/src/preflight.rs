@@ -60,6 +60,12 @@ const POSTGRES: Need = Need {
     present: || postgres::programs().is_some(),
     source: Source::Debian(&["postgresql"]),
 };
+const NODE: Need = Need {
+    name: "Node with npm",
+    why: "Twilio's own client library is run against ours",
+    present: || process::answers("node", "--version") && process::answers("npm", "--version"),
+    source: Source::Debian(&["nodejs", "npm"]),
+};
 const CHROMIUM: Need = Need {
     name: "Chromium",
     why: "the dashboard is tested in a browser",
@@ -99,7 +105,7 @@ pub fn nextest() -> Outcome<()> {
 
 /// Makes sure of everything `cargo xtask test` uses; returns what was there and what was installed.
 pub fn everything() -> Outcome<String> {
-    let mut needs = vec![COMPILER, RUSTFMT, CLIPPY, NEXTEST, DENY, POSTGRES];
+    let mut needs = vec![COMPILER, RUSTFMT, CLIPPY, NEXTEST, DENY, POSTGRES, NODE];
     if process::root().join("dashboard/package.json").exists() {
         needs.push(CHROMIUM);
     }

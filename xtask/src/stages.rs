@@ -11,6 +11,9 @@ use crate::{Outcome, mutants, preflight, process, tidy, ui};
 /// Kills of each engine before a merge; a release takes 10,000 by hand.
 const KILLS: u32 = 500;
 
+/// Twilio's own client library, for the tests against it.
+const TWILIO_CLIENT: &str = "crates/waxwing/tests/twilio-client";
+
 /// How a stage went when it did not fail, with a remark for the table.
 enum Done {
     Passed(String),
@@ -95,7 +98,7 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "tests",
-        about: "all tests, those of the store on SQLite and PostgreSQL",
+        about: "all tests, those of the store on SQLite and PostgreSQL; Twilio's client library in Node",
         run: tests,
     },
     Stage {
@@ -300,10 +303,23 @@ fn help_mentions(help: &dyn Fn(&[&str]) -> Outcome<String>, words: &[String]) ->
 
 fn tests(context: &mut Context) -> Outcome<Done> {
     let url = context.cluster()?.url();
+    node_modules()?;
     cargo(
         &["nextest", "run", "--locked", "--workspace"],
-        &[("REQUIRE_POSTGRES", "1"), ("WAXWING_TEST_PG_URL", &url)],
+        &[
+            ("REQUIRE_POSTGRES", "1"),
+            ("REQUIRE_NODE", "1"),
+            ("WAXWING_TEST_PG_URL", &url),
+        ],
     )
+}
+
+/// Installs what tests run in Node, as their lock file says. Nothing that comes with it is executed.
+fn node_modules() -> Outcome<()> {
+    let mut npm = std::process::Command::new("npm");
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .current_dir(process::root().join(TWILIO_CLIENT));
+    process::read(&mut npm).map(|_| ())
 }
 
 fn kills(context: &mut Context, engine: Engine) -> Outcome<Done> {

@@ -15,5 +15,6 @@ mod sends;
 mod statuses;
 mod support;
 mod tenants;
+mod twilio_client;
 mod webhooks;
 mod window;
