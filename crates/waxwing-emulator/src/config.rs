@@ -69,7 +69,8 @@ pub struct EmulatorConfig {
     pub thread_length: usize,
     /// Most bytes of uploaded media kept in memory, over all numbers.
     pub media_bytes: usize,
-    /// Life of a media download URL. Meta documents five minutes.
+    /// Life of a media download URL. Meta documents five minutes; MSG91's live for a month, or not at all when this is
+    /// zero.
     pub media_url_life: Duration,
     /// Time between the creation of a message template and its review.
     pub template_review: Duration,

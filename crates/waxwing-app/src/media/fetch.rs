@@ -295,7 +295,11 @@ impl Fetcher {
             let due_at = now.plus(wait);
             return (due_at < claimed.give_up_at).then_some((due_at, false));
         }
-        let gone = matches!(missed.error.code.as_deref(), Some("404" | "410"));
+        let gone = missed.error.class == ErrorClass::Media
+            && matches!(
+                missed.error.code.as_deref(),
+                Some("401" | "403" | "404" | "410")
+            );
         let hopeful = is_passing(missed.error.class) || (gone && claimed.attempts < GONE_ATTEMPTS);
         let due_at = now.plus(fetch_again(claimed.attempts, jitter(claimed)));
         (hopeful && due_at < claimed.give_up_at).then_some((due_at, true))
@@ -374,6 +378,8 @@ impl Fetcher {
             silence: SILENCE,
         };
         let from = request.url.clone();
+        // Nothing but credentials goes in a header.
+        let with_credentials = !request.headers.is_empty();
         let mut download = self.client.open(request, &address, limits).await?;
         if (300..400).contains(&download.status) {
             let location = download
@@ -384,7 +390,7 @@ impl Fetcher {
                 .to_owned();
             return Ok(Got::Elsewhere { from, location });
         }
-        if let Some(error) = download_error(download.status) {
+        if let Some(error) = download_error(download.status, with_credentials) {
             return Err(Missed::answered(error));
         }
         let mut writer = self.vault.write(claimed.tenant_id, claimed.object, most);

@@ -117,7 +117,11 @@ impl Msg91Line {
         let Act::Media { id, mime, .. } = act else {
             return None;
         };
-        let (hash, _) = hub.media_secret(id, MEDIA_LIFE)?;
+        let life = match hub.config.media_url_life.is_zero() {
+            true => Duration::ZERO,
+            false => MEDIA_LIFE,
+        };
+        let (hash, _) = hub.media_secret(id, life)?;
         let name = format!("{id}.{}", extension(mime));
         let number = &self.config.integrated_number;
         let url = format!("{}/whatsapp/{number}/{hash}/{name}", hub.url());

@@ -166,11 +166,16 @@ pub const fn is_passing(class: ErrorClass) -> bool {
     )
 }
 
-/// What the HTTP status of a download means; `None` for one that brings the file.
+/// What the HTTP status of a download means; `None` for one that brings the file. `with_credentials` says whether the
+/// request carried any: a link that admits by itself is refused when its time is over.
 #[must_use]
-pub fn download_error(status: u16) -> Option<ProviderError> {
+pub fn download_error(status: u16, with_credentials: bool) -> Option<ProviderError> {
     let (class, message) = match status {
         200 => return None,
+        401 | 403 if !with_credentials => (
+            ErrorClass::Media,
+            "the link to the file no longer works; the provider may have deleted the file",
+        ),
         401 | 403 => (
             ErrorClass::Credentials,
             "the provider does not let this channel read the file",

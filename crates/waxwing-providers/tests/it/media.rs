@@ -151,10 +151,13 @@ fn what_an_answer_means_decides_whether_to_ask_again() {
     let invalid = r#"{"error":{"message":"Invalid parameter","code":100}}"#;
     assert!(!is_passing(class(&answer(400, invalid))));
     assert_eq!(class(&answer(400, gone)), ErrorClass::Media);
-    assert_eq!(download_error(200), None);
-    assert!(!is_passing(download_error(404).unwrap().class));
-    assert!(is_passing(download_error(503).unwrap().class));
-    assert!(is_passing(download_error(429).unwrap().class));
+    assert_eq!(download_error(200, true), None);
+    let of = |status, with_credentials| download_error(status, with_credentials).unwrap().class;
+    assert!(!is_passing(of(404, true)));
+    assert!(is_passing(of(503, true)));
+    assert!(is_passing(of(429, false)));
+    assert_eq!(of(403, true), ErrorClass::Credentials);
+    assert_eq!(of(403, false), ErrorClass::Media, "the link is over");
 }
 
 #[test]

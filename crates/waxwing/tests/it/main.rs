@@ -5,6 +5,7 @@
 mod contacts;
 mod conversation;
 mod durability;
+mod faults;
 mod media;
 mod message_templates;
 mod pacing;

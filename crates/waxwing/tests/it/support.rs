@@ -62,28 +62,33 @@ macro_rules! on_every {
             use waxwing_core::channel::ChannelKind::{Dialog360, Meta, Twilio};
             use waxwing_testkit::Engine::{Postgres, Sqlite};
 
-            crate::support::on_every!(@test meta_sqlite, $name, Meta, Sqlite);
-            crate::support::on_every!(@test meta_postgres, $name, Meta, Postgres);
-            crate::support::on_every!(@test twilio, $name, Twilio, Sqlite);
-            crate::support::on_every!(@test dialog360, $name, Dialog360, Sqlite);
+            crate::support::on_every!(@test meta_sqlite, $name, Meta, Sqlite, |options| options);
+            crate::support::on_every!(@test meta_postgres, $name, Meta, Postgres, |options| options);
+            crate::support::on_every!(@test twilio, $name, Twilio, Sqlite, |options| options);
+            crate::support::on_every!(@test dialog360, $name, Dialog360, Sqlite, |options| options);
         }
     };
     ($name:ident) => {
+        on_every!($name, |options| options);
+    };
+    ($name:ident, $adjust:expr) => {
         mod $name {
             use waxwing_core::channel::ChannelKind::{Dialog360, Meta, Msg91, Twilio};
             use waxwing_testkit::Engine::{Postgres, Sqlite};
 
-            crate::support::on_every!(@test meta_sqlite, $name, Meta, Sqlite);
-            crate::support::on_every!(@test meta_postgres, $name, Meta, Postgres);
-            crate::support::on_every!(@test twilio, $name, Twilio, Sqlite);
-            crate::support::on_every!(@test dialog360, $name, Dialog360, Sqlite);
-            crate::support::on_every!(@test msg91, $name, Msg91, Sqlite);
+            crate::support::on_every!(@test meta_sqlite, $name, Meta, Sqlite, $adjust);
+            crate::support::on_every!(@test meta_postgres, $name, Meta, Postgres, $adjust);
+            crate::support::on_every!(@test twilio, $name, Twilio, Sqlite, $adjust);
+            crate::support::on_every!(@test dialog360, $name, Dialog360, Sqlite, $adjust);
+            crate::support::on_every!(@test msg91, $name, Msg91, Sqlite, $adjust);
         }
     };
-    (@test $test:ident, $name:ident, $kind:ident, $engine:ident) => {
+    (@test $test:ident, $name:ident, $kind:ident, $engine:ident, $adjust:expr) => {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $test() {
-            if let Some(app) = crate::support::start($engine, |options| options.at($kind)).await {
+            let adjust: fn(waxwing_testkit::TestOptions) -> waxwing_testkit::TestOptions = $adjust;
+            if let Some(app) = crate::support::start($engine, |options| adjust(options.at($kind))).await
+            {
                 super::$name(app).await;
             }
         }
