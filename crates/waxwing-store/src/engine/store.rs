@@ -29,7 +29,8 @@ const LONGEST_BULK_WAIT: Duration = Duration::from_secs(60);
 pub enum DatabaseUrl {
     /// The path of a SQLite file.
     Sqlite(PathBuf),
-    /// A PostgreSQL connection string, `postgres://user:password@host/database` or `host=.. user=..`.
+    /// A PostgreSQL connection string, `postgres://user:password@host/database` or `host=.. user=..`, with libpq's
+    /// `sslmode` (but not `allow`) and `sslrootcert` among its settings.
     Postgres(String),
 }
 
@@ -322,6 +323,21 @@ impl Store {
             .await
     }
 
+    /// Whether the connection to the database is encrypted; `None` for the embedded one, which has none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn encrypted(&self) -> Result<Option<bool>, StoreError> {
+        match self.engine() {
+            Engine::Sqlite => Ok(None),
+            Engine::Postgres => {
+                self.read(|tx| tx.query_one::<bool>(&ENCRYPTED, &[]).map(Some))
+                    .await
+            }
+        }
+    }
+
     /// Finishes what waits, ends the threads and closes the connections. Calls after this fail with
     /// [`StoreError::Closed`], on every clone of the handle.
     pub async fn close(self) {
@@ -369,3 +385,9 @@ impl Store {
 }
 
 static PING: Statement = Statement::new("PING", "SELECT 1", Scope::Global);
+/// PostgreSQL only.
+static ENCRYPTED: Statement = Statement::new(
+    "ENCRYPTED",
+    "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
+    Scope::Global,
+);

@@ -234,7 +234,8 @@ fn watch(bin: &Path, directory: &Path) {
     assert!(started.is_ok_and(|status| status.success()), "sh starts");
 }
 
-fn done(command: &mut Command) {
+/// Runs a command that has to succeed.
+pub(crate) fn done(command: &mut Command) {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -246,7 +247,7 @@ fn done(command: &mut Command) {
 }
 
 /// A command that runs as a user that PostgreSQL accepts: it refuses root.
-fn unprivileged(program: &Path) -> Command {
+pub(crate) fn unprivileged(program: &Path) -> Command {
     let mut command = if is_root() {
         let mut command = Command::new("setpriv");
         command
@@ -269,12 +270,13 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
-fn is_root() -> bool {
+/// Whether this process is root's.
+pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }
 
 /// The directory of the newest installed programs, or the one in `PATH`.
-fn programs() -> Option<PathBuf> {
+pub(crate) fn programs() -> Option<PathBuf> {
     let complete = |bin: &PathBuf| {
         ["initdb", "pg_ctl", "postgres"]
             .iter()

@@ -4,7 +4,7 @@
 //! started from the installed programs. Without it the second test says that it is skipped;
 //! `REQUIRE_POSTGRES=1` makes that a failure.
 
-mod cluster;
+pub(crate) mod cluster;
 mod dump;
 
 use std::future::Future;
@@ -262,7 +262,7 @@ where
     clippy::print_stderr,
     reason = "the only way to tell the reader of a test's output"
 )]
-fn skip() {
+pub(crate) fn skip() {
     let required = std::env::var("REQUIRE_POSTGRES").is_ok_and(|value| value == "1");
     assert!(!required, "PostgreSQL is required, and there is none");
     eprintln!("skipped: no PostgreSQL (set WAXWING_TEST_PG_URL or install its programs)");

@@ -215,7 +215,15 @@ async fn look_into(
     http: &HttpClient,
 ) -> Result<(), StoreError> {
     store.ping().await?;
-    findings.good("database", &format!("{} answers", store.engine().name()));
+    let way = match store.encrypted().await? {
+        Some(true) => ", the connection is encrypted",
+        Some(false) => ", the connection is not encrypted",
+        None => "",
+    };
+    findings.good(
+        "database",
+        &format!("{} answers{way}", store.engine().name()),
+    );
     let pending: Vec<String> = store
         .migrate_status()
         .await?

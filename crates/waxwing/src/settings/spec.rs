@@ -86,7 +86,7 @@ pub const SPECS: &[Spec] = &[
         "DATABASE_URL",
         Form::Database,
         "",
-        "sqlite:<path> or postgres://…; a SQLite file in DATA_DIR when absent",
+        "sqlite:<path> or postgres://…?sslmode=…&sslrootcert=…; a SQLite file in DATA_DIR when absent",
     )
     .secret(),
     spec(

@@ -4,8 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use tokio_postgres::config::SslMode;
-
+use super::tls::{Tls, Wanted};
 use crate::engine::error::StoreError;
 use crate::engine::store::StoreConfig;
 
@@ -16,6 +15,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The database of a pool.
 pub(crate) struct Target {
     pub config: tokio_postgres::Config,
+    pub tls: Tls,
     /// Sent right after the login.
     pub greeting: String,
     pub longest_statement: Duration,
@@ -31,17 +31,12 @@ struct Outage {
 
 impl Target {
     pub(crate) fn new(url: &str, settings: &StoreConfig) -> Result<Self, StoreError> {
+        let (rest, wanted) = Wanted::split(url);
         // The driver's text could quote a part of the password.
-        let mut config: tokio_postgres::Config = url.parse().map_err(|_| {
+        let mut config: tokio_postgres::Config = rest.parse().map_err(|_| {
             StoreError::Driver("the PostgreSQL connection string cannot be read".to_owned())
         })?;
-        if !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
-            return Err(StoreError::Driver(
-                "sslmode=require is not supported: connect over a Unix socket, a private network or a TLS tunnel"
-                    .to_owned(),
-            ));
-        }
-        config.ssl_mode(SslMode::Disable);
+        let tls = Tls::new(&wanted, &mut config)?;
         if config.get_application_name().is_none() {
             config.application_name("waxwing");
         }
@@ -53,6 +48,7 @@ impl Target {
             .tcp_user_timeout(Duration::from_secs(15));
         Ok(Self {
             config,
+            tls,
             greeting: greeting(settings)?,
             longest_statement: settings.longest_statement,
             outage: Mutex::new(None),

@@ -3,6 +3,7 @@
 mod codec;
 mod config;
 mod session;
+mod tls;
 mod worker;
 
 use std::sync::Arc;

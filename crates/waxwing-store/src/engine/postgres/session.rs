@@ -10,10 +10,11 @@ use futures_util::TryStreamExt;
 use futures_util::future::{MaybeDone, maybe_done, poll_fn};
 use std::task::Poll;
 use tokio::runtime::Runtime;
-use tokio_postgres::{Client, NoTls, Statement};
+use tokio_postgres::{Client, Statement};
 
 use super::codec::{Column, Param};
 use super::config::Target;
+use super::tls;
 use crate::engine::Engine;
 use crate::engine::error::{PgFailure, StoreError, from_postgres};
 use crate::engine::statement::{Insert, writes};
@@ -65,7 +66,7 @@ impl Session {
         let config = &target.config;
         let limit = *config.get_connect_timeout().unwrap_or(&GRACE);
         let connect = async {
-            let (client, connection) = config.connect(NoTls).await?;
+            let (client, connection) = config.connect(target.tls.clone()).await?;
             // The end of the connection shows in the next statement.
             tokio::spawn(async move { connection.await.unwrap_or_default() });
             client.batch_execute(&target.greeting).await?;
@@ -78,7 +79,10 @@ impl Session {
                 StoreError::Unavailable(text) if error.as_db_error().is_some() => {
                     StoreError::Unavailable(text)
                 }
-                _ => StoreError::Unavailable("PostgreSQL cannot be reached".to_owned()),
+                _ => StoreError::Unavailable(
+                    tls::reason(&error)
+                        .unwrap_or_else(|| "PostgreSQL cannot be reached".to_owned()),
+                ),
             })?;
         Ok(Self {
             runtime: Rc::clone(runtime),

@@ -6,6 +6,7 @@ mod failures;
 mod migrations;
 mod registry;
 mod statements;
+mod tls;
 mod transactions;
 
 use crate::testing::TestDb;
