@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::call::Call;
 use crate::ids::MediaId;
 
 mod checks;
@@ -127,6 +128,15 @@ pub struct Frame {
     /// A line below the body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub footer: Option<String>,
+}
+
+/// Where an answer to the question if we may call comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallPermission {
+    /// The person tapped.
+    ByHand,
+    /// WhatsApp answered by itself.
+    Automatic,
 }
 
 /// What a message says.
@@ -273,6 +283,8 @@ pub enum Content {
     },
     /// An earlier message was taken back.
     Revoke,
+    /// A call. Its entry stands where the call began, and changes while the call goes on.
+    Call(Call),
     /// Something that WhatsApp does not hand over, or that Waxwing does not know yet.
     Unsupported {
         /// The provider's word for the kind.
@@ -310,6 +322,7 @@ impl Content {
             Self::RequestWelcome => "request_welcome",
             Self::Edit { .. } => "edit",
             Self::Revoke => "revoke",
+            Self::Call(_) => "call",
             Self::Unsupported { .. } => "unsupported",
         }
     }
@@ -338,6 +351,7 @@ impl Content {
             | Self::InteractiveReply { .. }
             | Self::RequestWelcome
             | Self::Revoke
+            | Self::Call(_)
             | Self::Unsupported { .. } => None,
         }
     }
@@ -367,14 +381,36 @@ impl Content {
         }
     }
 
-    /// Whether a bot answers it. Reactions, edits, revokes and what WhatsApp does not hand over are only stored
+    /// Whether a bot answers it. Reactions, edits, revokes, calls and permissions for them, and what WhatsApp does not
+    /// hand over, are only stored
     /// (protocols/meta.md 5).
     #[must_use]
-    pub const fn is_chat_input(&self) -> bool {
-        !matches!(
+    pub fn is_chat_input(&self) -> bool {
+        let passive = matches!(
             self,
-            Self::Reaction { .. } | Self::Edit { .. } | Self::Revoke | Self::Unsupported { .. }
-        )
+            Self::Reaction { .. }
+                | Self::Edit { .. }
+                | Self::Revoke
+                | Self::Call(_)
+                | Self::Unsupported { .. }
+        );
+        !passive && self.call_permission().is_none()
+    }
+
+    /// Whether it answers the question if we may call, and then whether the person answered: Meta also gives the
+    /// permission by itself, to a business that the person calls (protocols/meta.md 5).
+    #[must_use]
+    pub fn call_permission(&self) -> Option<CallPermission> {
+        match self {
+            Self::InteractiveReply { kind, data } if kind == "call_permission_reply" => {
+                Some(if data["response_source"] == "automatic" {
+                    CallPermission::Automatic
+                } else {
+                    CallPermission::ByHand
+                })
+            }
+            _ => None,
+        }
     }
 
     /// Whether it says something that a later webhook under the same id may replace (a placeholder).

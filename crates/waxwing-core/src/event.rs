@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::call::CallNews;
 use crate::content::Content;
 use crate::errors::ProviderError;
 use crate::identity::{Bsuid, Identity, ProviderMessageId};
@@ -73,6 +74,8 @@ pub enum ItemBody {
     ValueError(ProviderError),
     /// News of a message template.
     Template(TemplateNews),
+    /// News of a call.
+    Call(Box<CallNews>),
     /// Anything else: stored and shown, changes nothing.
     Other(OtherItem),
 }
@@ -240,8 +243,7 @@ pub struct TemplateNews {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OtherItem {
-    /// What it is: `call`, `call-status`, `group`, `history`, `history-message`, `contact-sync`, `user-action`,
-    /// `automatic-event`, `other`.
+    /// What it is: `group`, `history`, `history-message`, `contact-sync`, `user-action`, `automatic-event`, `other`.
     pub what: String,
     /// The webhook field.
     pub field: String,

@@ -5,6 +5,7 @@
 //! HTTP and the command line are adapters around it.
 
 pub mod account_news;
+pub mod call;
 pub mod channel;
 pub mod content;
 pub mod delivery;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::call::CallState;
 use crate::ids::{ChannelId, ContactId, ConversationId, MessageId, MessageTemplateId};
 use crate::message_template::{Change, TemplateCategory, TemplateQuality, TemplateStatus};
 
@@ -78,6 +79,23 @@ pub enum DomainEvent {
         /// The kind of content.
         #[serde(rename = "type")]
         kind: String,
+    },
+    /// A call began or went on.
+    #[serde(rename_all = "camelCase")]
+    CallChanged {
+        /// Its entry on the timeline.
+        message_id: MessageId,
+        /// The thread.
+        conversation_id: ConversationId,
+        /// The person.
+        contact_id: ContactId,
+        /// Whether the person called.
+        by_contact: bool,
+        /// How far it has come.
+        state: CallState,
+        /// How long both talked, in seconds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        duration_seconds: Option<u64>,
     },
     /// A message of ours climbed the status ladder, failed, or has an unknown outcome.
     #[serde(rename_all = "camelCase")]
@@ -222,6 +240,14 @@ impl DomainEvent {
             Self::ConversationStarted { .. } => "conversation.started",
             Self::SessionExpired { .. } => "session.expired",
             Self::MessageReceived { .. } => "message.received",
+            Self::CallChanged { state, .. } => match state {
+                CallState::Ringing => "call.ringing",
+                CallState::Accepted => "call.accepted",
+                CallState::Missed => "call.missed",
+                CallState::Failed => "call.failed",
+                CallState::Rejected => "call.rejected",
+                CallState::Completed => "call.completed",
+            },
             Self::MessageStatusChanged { status, .. } => match status.as_str() {
                 "sent" => "message.sent",
                 "delivered" => "message.delivered",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::content::Content;
+use crate::content::{CallPermission, Content};
 use crate::time::Timestamp;
 
 /// How long the window stays open after a message of the contact.
@@ -44,13 +44,14 @@ impl Window {
 }
 
 /// Whether a message of the contact opens the window: everything that a person sends, except what only changes an
-/// earlier message. Meta gives no list.
+/// earlier message, and a permission to call that WhatsApp gave by itself. Meta gives no list.
 #[must_use]
-pub const fn opens_window(content: &Content) -> bool {
-    !matches!(
+pub fn opens_window(content: &Content) -> bool {
+    let changes_only = matches!(
         content,
         Content::Reaction { .. } | Content::Edit { .. } | Content::Revoke
-    )
+    );
+    !changes_only && content.call_permission() != Some(CallPermission::Automatic)
 }
 
 /// Whether WhatsApp delivers this only inside of the window.
@@ -167,6 +168,12 @@ mod tests {
         assert!(opens_window(&Content::RequestWelcome));
         assert!(!opens_window(&Content::Revoke));
         assert!(!opens_window(&Content::Reaction { emoji: None }));
+        let permission = |source: &str| Content::InteractiveReply {
+            kind: "call_permission_reply".into(),
+            data: serde_json::json!({"response": "accept", "response_source": source}),
+        };
+        assert!(opens_window(&permission("user_action")));
+        assert!(!opens_window(&permission("automatic")));
     }
 
     fn any_outside() -> impl Strategy<Value = Option<OutsideWindow>> {

@@ -10,7 +10,7 @@ use crate::faults::{Fault, FaultPoint};
 use crate::hub::Hub;
 use crate::ids::Way;
 use crate::ledger::WebhookKind;
-use crate::provider::{Form, Parcel, Said};
+use crate::provider::{CallNews, Form, Parcel, Said};
 use crate::shown::{ShownMessage, Tick};
 use crate::state::{Number, UserState, lock, read};
 use crate::webhook::About;
@@ -238,6 +238,26 @@ impl Hub {
             };
             self.send_webhook(number, parcel, about, Duration::ZERO);
         }
+    }
+
+    /// Tells the business of a call; false when the provider has none.
+    pub(crate) fn call(
+        &self,
+        number: &Arc<Number>,
+        state: &Arc<UserState>,
+        news: &CallNews<'_>,
+    ) -> bool {
+        let user = read(&state.user).clone();
+        if news.by_user {
+            let until = self.now_ms() + 24 * 3_600_000;
+            let mut inner = lock(&state.inner);
+            inner.window_until = inner.window_until.max(until);
+        }
+        let Some(parcel) = number.wire().call(self, number, &user, news) else {
+            return false;
+        };
+        self.send_webhook(number, parcel, About::default(), Duration::ZERO);
+        true
     }
 
     /// A user wants no more marketing, or wants it again.

@@ -56,7 +56,7 @@ pub use faults::{Fault, FaultMatch, FaultPoint, FaultRule, FaultScript};
 pub use ledger::{Counts, Ledger, SendRecord, WebhookKind, WebhookRecord};
 pub use msg91::config::{Msg91Config, Msg91Form};
 pub use phone::{Phone, PhoneError};
-pub use provider::{Provider, Registration};
+pub use provider::{CallEvent, Provider, Registration};
 pub use shown::{ShownButton, ShownMedia, ShownMessage, ShownRow, ShownSection, Tick};
 pub use state::Reach;
 pub use twilio::{SharedKey, TwilioNumber};

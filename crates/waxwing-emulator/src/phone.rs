@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::config::Referral;
 use crate::hub::Hub;
 use crate::inbound::{Act, Inbound};
+use crate::provider::{CallEvent, CallNews};
 use crate::shown::{ShownButton, ShownMessage, ShownRow};
 use crate::state::{Number, Reach, UserState, lock, read};
 
@@ -323,6 +324,14 @@ impl Phone {
     pub fn marketing(&self, stop: bool) {
         self.hub
             .marketing_preference(&self.number, &self.user, stop);
+    }
+
+    /// Tells the business what happened to a call, under the call's id; false when the provider has no calls. A call of
+    /// the user opens the customer service window.
+    #[must_use]
+    pub fn call(&self, id: &str, by_user: bool, event: CallEvent) -> bool {
+        let news = CallNews { id, by_user, event };
+        self.hub.call(&self.number, &self.user, &news)
     }
 
     /// Takes the phone on or off line, or off WhatsApp. What waited is delivered when it comes back.

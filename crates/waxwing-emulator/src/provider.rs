@@ -137,6 +137,30 @@ pub(crate) enum Doom {
     WindowClosed,
 }
 
+/// News of a call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallNews<'a> {
+    pub(crate) id: &'a str,
+    /// Whether the user called.
+    pub(crate) by_user: bool,
+    pub(crate) event: CallEvent,
+}
+
+/// What happened to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallEvent {
+    /// It rings, with an offer or answer of a connection.
+    Connect,
+    /// A call of the business rings at the user.
+    Ringing,
+    /// The user took a call of the business.
+    Accepted,
+    /// The user did not want a call of the business.
+    Rejected,
+    /// It ended, after so many seconds of talking; 0 when nobody had answered.
+    Ended(u64),
+}
+
 /// A message of a user on its way to the business.
 pub(crate) struct Said<'a> {
     pub(crate) id: &'a str,
@@ -279,6 +303,12 @@ pub(crate) trait Wire: fmt::Debug + Send + Sync {
     /// A user wants no more marketing, or wants it again; `None` when the provider does not tell.
     fn preference(&self, hub: &Hub, number: &Number, user: &User, stop: bool) -> Option<Parcel> {
         let _ = (hub, number, user, stop);
+        None
+    }
+
+    /// News of a call with a user; `None` when the provider has no calls.
+    fn call(&self, hub: &Hub, number: &Number, user: &User, news: &CallNews<'_>) -> Option<Parcel> {
+        let _ = (hub, number, user, news);
         None
     }
 

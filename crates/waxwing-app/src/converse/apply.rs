@@ -114,6 +114,7 @@ pub(super) fn apply(
     writer.outcome.stored_only = sorted.stored_only;
     channels::note_webhooks(tx, &tools.heard.due(&sorted.heard, now), now)?;
     writer.messages(tx, &sorted)?;
+    writer.calls(tx, &sorted.calls)?;
     writer.notices(tx, &sorted.notices)?;
     writer.statuses(tx, &sorted.statuses)?;
     writer.accounts(tx, &sorted.accounts)?;
@@ -199,6 +200,10 @@ impl Writer<'_> {
         });
         let inbound = match &item.kind {
             FreshKind::Message(inbound) => inbound,
+            FreshKind::Call(called) => {
+                new_messages.push(self.first_of_call(item, called, thread));
+                return Ok(());
+            }
             FreshKind::Echo(echoed) => {
                 let sent_at = echoed.echo.sent_at.unwrap_or(echoed.event.received_at);
                 let way = Way::Echo {

@@ -13,6 +13,7 @@ use waxwing_store::domain::crypto::Keyring;
 use waxwing_store::domain::inbox::{self, Finished, PendingEvent};
 
 use super::account::{self, AccountHeard};
+use super::calls::Called;
 use super::notices::{Notice, NoticeKind};
 use crate::directory::{Channel, Directory};
 use crate::ingest::handles;
@@ -92,6 +93,7 @@ pub(super) struct Sorted<'a> {
     pub(super) messages: Vec<Inbound<'a>>,
     pub(super) statuses: Vec<Status<'a>>,
     pub(super) echoes: Vec<Echoed<'a>>,
+    pub(super) calls: Vec<Called<'a>>,
     pub(super) notices: Vec<Notice<'a>>,
     pub(super) dead: Vec<Dead<'a>>,
     pub(super) accounts: Vec<AccountHeard<'a>>,
@@ -228,6 +230,11 @@ impl<'a> Sorted<'a> {
                     echo,
                 });
             }
+            ItemBody::Call(news) => self.calls.push(Called {
+                event,
+                channel,
+                news,
+            }),
             ItemBody::ValueError(error) => {
                 tracing::warn!(
                     channel = %channel.channel_id,
@@ -302,7 +309,11 @@ impl Heard {
 fn matters(item: &InboundItem) -> bool {
     matches!(
         item.body,
-        ItemBody::Message(_) | ItemBody::Status(_) | ItemBody::Echo(_) | ItemBody::System(_)
+        ItemBody::Message(_)
+            | ItemBody::Status(_)
+            | ItemBody::Echo(_)
+            | ItemBody::System(_)
+            | ItemBody::Call(_)
     )
 }
 

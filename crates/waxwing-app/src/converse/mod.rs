@@ -7,6 +7,7 @@
 mod account;
 mod apply;
 mod batch;
+mod calls;
 mod files;
 mod notices;
 mod people;

@@ -19,6 +19,7 @@ use waxwing_store::{StoreError, Tx};
 
 use super::apply::Writer;
 use super::batch::{Echoed, Inbound, Sorted};
+use super::calls::Called;
 use crate::directory::Channel;
 
 /// A message (or echo) that may take effect.
@@ -34,6 +35,8 @@ pub(super) struct Fresh<'a> {
 pub(super) enum FreshKind<'a> {
     Message(&'a Inbound<'a>),
     Echo(&'a Echoed<'a>),
+    /// The first news of a call.
+    Call(&'a Called<'a>),
 }
 
 /// A conversation while the batch works on it.
@@ -55,7 +58,8 @@ impl Writer<'_> {
         sorted: &'s Sorted<'_>,
     ) -> Result<Vec<Fresh<'s>>, StoreError> {
         let base = &self.tools.base;
-        let mut marks = Vec::with_capacity(sorted.messages.len() + sorted.echoes.len());
+        let count = sorted.messages.len() + sorted.echoes.len() + sorted.calls.len();
+        let mut marks = Vec::with_capacity(count);
         let mut items = Vec::with_capacity(marks.capacity());
         for inbound in &sorted.messages {
             let message = inbound.message;
@@ -81,6 +85,15 @@ impl Writer<'_> {
                 FreshKind::Echo(echoed),
             ));
         }
+        for called in &sorted.calls {
+            marks.push(self.mark(called.channel, "call", &called.news.provider_id, false));
+            items.push((
+                called.channel,
+                &called.news.person,
+                called.news.profile_name.as_deref(),
+                FreshKind::Call(called),
+            ));
+        }
         let claims = marks::claim(tx, &marks, self.now)?;
         let mut fresh = Vec::with_capacity(items.len());
         for ((mark, claim), (channel, person, profile_name, kind)) in
@@ -92,6 +105,8 @@ impl Writer<'_> {
             let (message_id, replaces) = match claim {
                 Claim::New => (own, false),
                 Claim::Replaces(message_id) => (message_id, true),
+                // Further news of a call stand under its id.
+                Claim::Duplicate if matches!(kind, FreshKind::Call(_)) => continue,
                 Claim::Duplicate => {
                     self.outcome.duplicates += 1;
                     continue;

@@ -24,7 +24,9 @@ use crate::ids::Way;
 use crate::inbound::Act;
 use crate::meta::MetaLine;
 use crate::meta::json::escaped;
-use crate::provider::{Attempts, Doom, Form, Outcome, Parcel, Post, Provider, Said, Verdict, Wire};
+use crate::provider::{
+    Attempts, CallNews, Doom, Form, Outcome, Parcel, Post, Provider, Said, Verdict, Wire,
+};
 use crate::state::{Number, read, write};
 use crate::status::Item;
 use config::Dialog360Config;
@@ -126,6 +128,13 @@ impl Wire for Dialog360Line {
 
     fn preference(&self, hub: &Hub, number: &Number, user: &User, stop: bool) -> Option<Parcel> {
         self.forward(self.meta.preference(hub, number, user, stop)?)
+    }
+
+    fn call(&self, hub: &Hub, number: &Number, user: &User, news: &CallNews<'_>) -> Option<Parcel> {
+        if self.config.legacy {
+            return None;
+        }
+        self.meta.call(hub, number, user, news)
     }
 
     fn statuses(&self, hub: &Hub, number: &Number, items: &[Item]) -> Option<Parcel> {

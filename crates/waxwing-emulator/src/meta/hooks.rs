@@ -12,7 +12,7 @@ use crate::inbound::Act;
 use crate::meta::MetaLine;
 use crate::meta::errors::WebhookError;
 use crate::meta::json::escaped;
-use crate::provider::{Form, Said};
+use crate::provider::{CallEvent, CallNews, Form, Said};
 use crate::state::{Number, lock, read};
 use crate::status::{Item, Stage};
 
@@ -195,6 +195,75 @@ pub(crate) fn preference(
         "user_preferences": [preference],
     });
     escaped(&Envelope::new(line, "user_preferences", value))
+}
+
+/// The webhook of news of a call (meta.md section 10).
+pub(crate) fn call(
+    hub: &Hub,
+    number: &Number,
+    line: &MetaLine,
+    user: &User,
+    news: &CallNews<'_>,
+) -> Vec<u8> {
+    let now = hub.now_ms() / 1000;
+    let mut contact = json!({ "profile": { "name": user.name } });
+    let mut value =
+        json!({ "messaging_product": "whatsapp", "metadata": Metadata::of(number, line) });
+    for (name, id) in [("wa_id", &user.wa_id), ("user_id", &user.user_id)] {
+        if let Some(id) = id {
+            contact[name] = json!(id);
+        }
+    }
+    value["contacts"] = json!([contact]);
+    let status = match news.event {
+        CallEvent::Ringing => Some("RINGING"),
+        CallEvent::Accepted => Some("ACCEPTED"),
+        CallEvent::Rejected => Some("REJECTED"),
+        CallEvent::Connect | CallEvent::Ended(_) => None,
+    };
+    if let Some(status) = status {
+        let mut told = json!({ "id": news.id, "timestamp": now.to_string(), "type": "call", "status": status });
+        for (name, id) in [
+            ("recipient_id", &user.wa_id),
+            ("recipient_user_id", &user.user_id),
+        ] {
+            if let Some(id) = id {
+                told[name] = json!(id);
+            }
+        }
+        value["statuses"] = json!([told]);
+        return escaped(&Envelope::new(line, "calls", value));
+    }
+    let own = &line.config.display_phone_number;
+    let (theirs, ours, their_id) = if news.by_user {
+        ("from", "to", "from_user_id")
+    } else {
+        ("to", "from", "to_user_id")
+    };
+    let mut call = json!({
+        "id": news.id, ours: own, "timestamp": now.to_string(),
+        "direction": if news.by_user { "USER_INITIATED" } else { "BUSINESS_INITIATED" },
+    });
+    for (name, id) in [(theirs, &user.wa_id), (their_id, &user.user_id)] {
+        if let Some(id) = id {
+            call[name] = json!(id);
+        }
+    }
+    if let CallEvent::Ended(seconds) = news.event {
+        call["event"] = json!("terminate");
+        call["status"] = json!(if seconds > 0 { "COMPLETED" } else { "FAILED" });
+        if seconds > 0 {
+            call["start_time"] = json!(now.saturating_sub(seconds).to_string());
+            call["end_time"] = json!(now.to_string());
+            call["duration"] = json!(seconds);
+        }
+    } else {
+        call["event"] = json!("connect");
+        call["session"] =
+            json!({ "sdp_type": if news.by_user { "offer" } else { "answer" }, "sdp": "v=0\r\n" });
+    }
+    value["calls"] = json!([call]);
+    escaped(&Envelope::new(line, "calls", value))
 }
 
 fn message_body(number: &Number, line: &MetaLine, user: &User, message: &Value) -> Vec<u8> {

@@ -21,7 +21,9 @@ use ring::hmac;
 use crate::config::{NumberConfig, User};
 use crate::hub::Hub;
 use crate::ids::{Rng, Way, wamid};
-use crate::provider::{Attempts, Doom, Form, Outcome, Parcel, Post, Provider, Said, Verdict, Wire};
+use crate::provider::{
+    Attempts, CallNews, Doom, Form, Outcome, Parcel, Post, Provider, Said, Verdict, Wire,
+};
 use crate::state::{Number, read, write};
 use crate::status::Item;
 use templates::TemplateStore;
@@ -156,6 +158,10 @@ impl Wire for MetaLine {
         Some(Parcel::new(hooks::preference(
             hub, number, self, user, stop,
         )))
+    }
+
+    fn call(&self, hub: &Hub, number: &Number, user: &User, news: &CallNews<'_>) -> Option<Parcel> {
+        Some(Parcel::new(hooks::call(hub, number, self, user, news)))
     }
 
     fn statuses(&self, _hub: &Hub, number: &Number, items: &[Item]) -> Option<Parcel> {

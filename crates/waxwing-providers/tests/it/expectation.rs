@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use waxwing_core::call::CallNews;
 use waxwing_core::content::Content;
 use waxwing_core::event::{InboundMessage, ItemBody, OtherItem, Parsed, Route, StatusUpdate};
 use waxwing_core::identity::Identity;
@@ -135,6 +136,7 @@ fn words(route: &Route, body: &ItemBody) -> Map<String, Value> {
                 words.maybe(key, found.detail.clone());
             }
         }
+        ItemBody::Call(found) => call(&mut words, found),
         ItemBody::Other(found) => other(&mut words, found),
     }
     words.0
@@ -270,6 +272,31 @@ fn status(words: &mut Words, found: &StatusUpdate) {
     );
 }
 
+fn call(words: &mut Words, found: &CallNews) {
+    words.put("id", found.provider_id.as_str());
+    if matches!(found.word.as_str(), "connect" | "terminate") {
+        let direction = if found.by_contact {
+            "USER_INITIATED"
+        } else {
+            "BUSINESS_INITIATED"
+        };
+        words
+            .put("kind", "call")
+            .put("event", found.word.clone())
+            .put("direction", direction);
+    } else {
+        words
+            .put("kind", "call-status")
+            .put("status", found.word.clone())
+            .maybe(
+                "recipientPhone",
+                found.person.phone.as_ref().map(|phone| phone.digits()),
+            )
+            .maybe("callbackData", found.callback_data.clone())
+            .at(found.at);
+    }
+}
+
 fn other(words: &mut Words, found: &OtherItem) {
     let empty = Value::Null;
     let detail = found.detail.as_ref().map_or(&empty, |detail| &detail.0);
@@ -280,20 +307,6 @@ fn other(words: &mut Words, found: &OtherItem) {
     let at = fact("at").map(|at| Timestamp::parse(at.as_str().unwrap()).unwrap());
     words.put("kind", found.what.clone());
     match found.what.as_str() {
-        "call" => {
-            words
-                .maybe("id", found.id.clone())
-                .maybe("event", found.event.clone())
-                .maybe("direction", fact("direction"));
-        }
-        "call-status" => {
-            words
-                .maybe("id", found.id.clone())
-                .maybe("status", found.event.clone())
-                .maybe("recipientPhone", digits(fact("phone")))
-                .maybe("callbackData", fact("callbackData"))
-                .at(at);
-        }
         "group" => {
             words
                 .put("field", found.field.clone())

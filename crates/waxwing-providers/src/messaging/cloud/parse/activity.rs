@@ -1,29 +1,13 @@
-//! What is stored and shown and changes nothing: calls, groups, a number's past, clicks (protocols/meta.md 7, 9, 10).
+//! What is stored and shown and changes nothing: groups, a number's past, clicks (protocols/meta.md 7, 9, 10).
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use waxwing_core::event::{Detail, InboundMessage, ItemBody, OtherItem, StatusUpdate};
+use waxwing_core::event::{Detail, InboundMessage, ItemBody, OtherItem};
 
 use super::content::codes;
 use super::person::{bsuid, phone};
 use super::{Read, wire};
 use crate::messaging::cloud::wire::{Raw, fields};
-
-fields! {
-    /// A call.
-    CallWire {
-        "id" => id,
-        "event" => event,
-        "direction" => direction,
-        "status" => status,
-        "from" => from,
-        "to" => to,
-        "timestamp" => timestamp,
-        "duration" => duration,
-        "biz_opaque_callback_data" => callback_data,
-        "errors" => errors,
-    }
-}
 
 fields! {
     /// News of a group.
@@ -114,51 +98,6 @@ impl Facts {
             detail: (!self.0.is_empty()).then_some(Detail(Value::Object(self.0))),
         })
     }
-}
-
-/// A call began or ended.
-pub(super) fn call(raw: &RawValue, field: &str) -> Read {
-    let call: CallWire<'_> = wire::object(raw).ok_or("a call that is not an object")?;
-    let direction = wire::text(call.direction);
-    let person = if direction.as_deref() == Some("BUSINESS_INITIATED") {
-        call.to
-    } else {
-        call.from
-    };
-    let facts = Facts::default()
-        .with("phone", phone(person).map(|phone| phone.e164()))
-        .with("userId", bsuid(person).map(|id| id.as_str().to_owned()))
-        .text("status", call.status)
-        .text("duration", call.duration)
-        .text("callbackData", call.callback_data)
-        .with("direction", direction)
-        .at(call.timestamp)
-        .codes(call.errors);
-    Ok(Some(facts.item(
-        "call",
-        field,
-        wire::owned(call.event),
-        wire::owned(call.id),
-    )))
-}
-
-/// News of a call of ours, in the form of a status.
-pub(super) fn call_status(status: &StatusUpdate, field: &str) -> ItemBody {
-    let recipient = &status.recipient;
-    Facts::default()
-        .with("phone", recipient.phone.as_ref().map(|phone| phone.e164()))
-        .with(
-            "userId",
-            recipient.user_id.as_ref().map(|id| id.as_str().to_owned()),
-        )
-        .with("callbackData", status.callback_data.clone())
-        .with("at", status.at.map(|at| at.rfc3339()))
-        .item(
-            "call-status",
-            field,
-            Some(status.word.clone()),
-            Some(status.provider_id.as_str().to_owned()),
-        )
 }
 
 /// A group was made, changed, left.

@@ -9,10 +9,10 @@ use waxwing_core::event::{
 use waxwing_core::identity::Identity;
 use waxwing_core::status::DeliveryStatus;
 
-use super::activity;
 use super::content::{MessageWire, codes, message_id};
 use super::person::{Ids, People, bsuid, phone};
 use super::{Read, wire};
+use super::{activity, call};
 use crate::messaging::cloud::outcome;
 use crate::messaging::cloud::wire::{Raw, fields};
 
@@ -157,7 +157,7 @@ fn system(
 }
 
 /// News of a message of ours, or of a call of ours.
-pub(super) fn status(raw: &RawValue, field: &str) -> Read {
+pub(super) fn status(raw: &RawValue, people: &People<'_>, field: &str) -> Read {
     let wire: StatusWire<'_> = wire::object(raw).ok_or("a status that is not an object")?;
     let provider_id = message_id(wire.id).ok_or("a status without an id")?;
     let word = wire::owned(wire.status).ok_or("a status without a word")?;
@@ -200,7 +200,7 @@ pub(super) fn status(raw: &RawValue, field: &str) -> Read {
         pricing: pricing(wire.pricing),
     };
     if field == "calls" || wire::text(wire.kind).as_deref() == Some("call") {
-        return Ok(Some(activity::call_status(&status, field)));
+        return call::status(status, people.sender(recipient));
     }
     Ok(Some(ItemBody::Status(Box::new(status))))
 }

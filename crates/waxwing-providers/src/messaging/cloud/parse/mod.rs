@@ -2,6 +2,7 @@
 
 mod account;
 mod activity;
+mod call;
 mod content;
 mod envelope;
 mod message;
@@ -120,7 +121,9 @@ fn read_conversation(values: &Values<'_>, field: &str, route: &Route, items: &mu
     items.each(route, values.messages, |raw| {
         message::message(raw, &people, field)
     });
-    items.each(route, values.statuses, |raw| message::status(raw, field));
+    items.each(route, values.statuses, |raw| {
+        message::status(raw, &people, field)
+    });
     items.each(route, values.errors, |raw| {
         let error = outcome::webhook_error(raw).ok_or("a notice that is not an object")?;
         Ok(Some(ItemBody::ValueError(error)))
@@ -130,9 +133,11 @@ fn read_conversation(values: &Values<'_>, field: &str, route: &Route, items: &mu
     items.each(route, values.user_id_update, message::user_id_update);
 }
 
-/// What is only stored and shown: calls, groups, history, contacts of the phone, clicks.
+/// Calls, and what is only stored and shown: groups, history, contacts of the phone, clicks.
 fn read_activity(values: &Values<'_>, field: &str, route: &Route, items: &mut Items) {
-    items.each(route, values.calls, |raw| activity::call(raw, field));
+    if values.calls.is_some() {
+        call::read(values, route, items);
+    }
     items.each(route, values.groups, |raw| activity::group(raw, field));
     items.each(route, values.history, |raw| activity::history(raw, field));
     items.each(route, values.state_sync, |raw| {
