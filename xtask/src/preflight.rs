@@ -66,6 +66,12 @@ const NODE: Need = Need {
     present: || process::answers("node", "--version") && process::answers("npm", "--version"),
     source: Source::Debian(&["nodejs", "npm"]),
 };
+const REDIS: Need = Need {
+    name: "Redis",
+    why: "nodes that share their limits are tested with it",
+    present: || process::answers("redis-server", "--version"),
+    source: Source::Debian(&["redis-server"]),
+};
 const CHROMIUM: Need = Need {
     name: "Chromium",
     why: "the dashboard is tested in a browser",
@@ -105,7 +111,9 @@ pub fn nextest() -> Outcome<()> {
 
 /// Makes sure of everything `cargo xtask test` uses; returns what was there and what was installed.
 pub fn everything() -> Outcome<String> {
-    let mut needs = vec![COMPILER, RUSTFMT, CLIPPY, NEXTEST, DENY, POSTGRES, NODE];
+    let mut needs = vec![
+        COMPILER, RUSTFMT, CLIPPY, NEXTEST, DENY, POSTGRES, NODE, REDIS,
+    ];
     if process::root().join("dashboard/package.json").exists() {
         needs.push(CHROMIUM);
     }

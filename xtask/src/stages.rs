@@ -309,6 +309,7 @@ fn tests(context: &mut Context) -> Outcome<Done> {
         &[
             ("REQUIRE_POSTGRES", "1"),
             ("REQUIRE_NODE", "1"),
+            ("REQUIRE_REDIS", "1"),
             ("WAXWING_TEST_PG_URL", &url),
         ],
     )

@@ -20,7 +20,8 @@ pub const SEND_ATTEMPTS: &str = "whatsapp_send_attempts_total";
 pub const SEND_RETRIES: &str = "whatsapp_send_retries_total";
 /// Messages that failed for good by `class`.
 pub const SEND_FAILURES: &str = "whatsapp_send_failures_total";
-/// Messages that the closed customer service window held back by `result` (`waits`, `expired`, `failed`).
+/// Messages that the closed customer service window held back by `result` (`waits`, `expired`, `failed`), and those that
+/// wait since their account may write to no more people today (`limited`).
 pub const HELD_AT_GATE: &str = "whatsapp_window_held_total";
 /// Statuses by `status` and `result` (`moved`, `unmoved`, `parked`).
 pub const STATUSES: &str = "whatsapp_message_statuses_total";
@@ -36,6 +37,10 @@ pub const OUTBOX_CREATED: &str = "whatsapp_outbox_events_created_total";
 pub const CIRCUITS_OPEN: &str = "whatsapp_circuits_open";
 /// Channels that wait because they may not send faster, because their provider does not answer, or for a person.
 pub const PACED_CHANNELS: &str = "whatsapp_paced_channels";
+/// 1 while the nodes share their limits through Redis, 0 while it does not answer; absent without `REDIS_URL`.
+pub const SHARED_LIMITS_UP: &str = "whatsapp_shared_limits_up";
+/// How often Redis went away.
+pub const SHARED_LIMITS_OUTAGES: &str = "whatsapp_shared_limits_outages_total";
 /// Sends in flight.
 pub const SENDS_IN_FLIGHT: &str = "whatsapp_sends_in_flight";
 /// Webhook requests that wait to be handled: the age of the oldest in seconds.

@@ -130,6 +130,7 @@ impl UpkeepOptions {
         }
         if seconds.is_multiple_of(5) {
             self.say_alive().await?;
+            self.count_workers().await?;
             self.bury_the_dead().await?;
             self.match_parked().await?;
             self.measure().await?;
@@ -155,6 +156,17 @@ impl UpkeepOptions {
         register(&self.base, self.node, &self.name, self.role)
             .await
             .map(|_| ())
+    }
+
+    async fn count_workers(&self) -> Result<(), StoreError> {
+        let since = self.base.clock.now().minus(DEAD_AFTER);
+        let count = self
+            .base
+            .store
+            .read(move |tx| nodes::workers_since(tx, since))
+            .await?;
+        self.delivery.workers(count);
+        Ok(())
     }
 
     async fn bury_the_dead(&self) -> Result<(), StoreError> {

@@ -68,6 +68,19 @@ impl Bucket {
         self.paid_at = self.paid_at.max(until.plus(ahead));
     }
 
+    /// How long it takes from now until all that went is paid for, in microseconds.
+    #[must_use]
+    pub fn owes(self, now: Timestamp) -> i64 {
+        self.paid_at.micros().saturating_sub(now.micros()).max(0)
+    }
+
+    /// A bucket that owes so many microseconds.
+    #[must_use]
+    pub fn owing(micros: i64, now: Timestamp) -> Self {
+        let paid_at = Timestamp::from_micros(now.micros().saturating_add(micros));
+        Self { paid_at }
+    }
+
     /// It knows nothing that an empty one does not.
     #[must_use]
     pub fn is_idle(self, now: Timestamp) -> bool {
@@ -116,6 +129,23 @@ impl Speed {
     #[must_use]
     pub const fn rests_until(self) -> Timestamp {
         self.rests_until
+    }
+
+    /// How long it takes from now until it is whole again, when nothing else happens. Of two speeds the slower one has
+    /// the longer way.
+    #[must_use]
+    pub fn whole_in(self, now: Timestamp) -> Duration {
+        RECOVERY.mul_f64(1.0 - self.share(now))
+    }
+
+    /// Somebody else who sends at this speed was refused: it is whole and rests no earlier than there.
+    pub fn heard(&mut self, whole_in: Duration, rests_until: Timestamp, now: Timestamp) {
+        if whole_in > self.whole_in(now) {
+            let way = whole_in.as_secs_f64() / RECOVERY.as_secs_f64();
+            self.share = (1.0 - way).max(SHARE_MIN);
+            self.since = now;
+        }
+        self.rests_until = self.rests_until.max(rests_until);
     }
 
     /// The provider refused because it was too fast, and may have said for how long. `jitter` is a random number in
@@ -377,6 +407,31 @@ mod tests {
         assert_eq!(speed.rests_until(), now.plus(Duration::from_secs(7)));
         let later = now.plus(Duration::from_secs(10));
         assert!(speed.share(later) > 0.6);
+    }
+
+    #[test]
+    fn the_slower_of_two_speeds_holds_for_both() {
+        let now = at(10_000);
+        let (mut refused, mut other) = (Speed::default(), Speed::default());
+        refused.refused(Some(Duration::from_secs(7)), now, 0.3);
+        other.heard(refused.whole_in(now), refused.rests_until(), now);
+        assert!((other.share(now) - 0.5).abs() < 1e-9);
+        assert_eq!(other.rests_until(), now.plus(Duration::from_secs(7)));
+        let before = refused;
+        refused.heard(Duration::from_secs(1), now, now);
+        assert_eq!(refused, before, "who is faster changes nothing");
+        let later = now.plus(Duration::from_secs(15));
+        assert!((other.share(later) - refused.share(later)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_bucket_says_what_it_owes() {
+        let now = at(10_000);
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.owes(now), 0);
+        bucket.take(Duration::from_millis(12), now);
+        assert_eq!(bucket.owes(now), 12_000);
+        assert_eq!(Bucket::owing(12_000, now), bucket);
     }
 
     #[test]

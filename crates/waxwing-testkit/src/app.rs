@@ -120,19 +120,39 @@ impl TestApp {
 
     /// Starts the server's process (again) and waits until it is ready.
     pub async fn boot(&mut self) {
-        let ready = self.dir.path().join("ready.json");
+        let dir = self.dir.path().to_path_buf();
+        let (process, api, metrics) = self.launch(&dir, self.port).await;
+        self.process = Some(process);
+        self.api = Api::new(&api, ADMIN_TOKEN);
+        self.metrics = metrics;
+    }
+
+    /// Starts another process on the same database, with a data directory of its own.
+    pub async fn another(&self) -> Node {
+        let dir = TempDir::new().expect("a temporary directory");
+        let (process, api, metrics) = self.launch(dir.path(), 0).await;
+        Node {
+            api: Api::new(&api, ADMIN_TOKEN),
+            metrics,
+            process,
+            _dir: dir,
+        }
+    }
+
+    async fn launch(&self, dir: &Path, port: u16) -> (Child, String, String) {
+        let ready = dir.join("ready.json");
         let _ = std::fs::remove_file(&ready);
         let mut command = Command::new(&self.options.binary);
         command
             .arg("serve")
             .arg("--ready-file")
             .arg(&ready)
-            .current_dir(self.dir.path())
+            .current_dir(dir)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("PORT", self.port.to_string())
+            .env("PORT", port.to_string())
             .env("METRICS_PORT", "0")
-            .env("DATA_DIR", self.dir.path().join("data"))
+            .env("DATA_DIR", dir.join("data"))
             .env("MASTER_KEY", MASTER_KEY)
             .env("ADMIN_TOKEN", ADMIN_TOKEN)
             .env("APP_SECRET", SECRET)
@@ -151,26 +171,16 @@ impl TestApp {
                 .env("DATABASE_URL", url)
                 .env("DATABASE_SCHEMA", &self.schema);
         }
-        if self.port != 0 {
-            command.env("PUBLIC_URL", format!("http://127.0.0.1:{}", self.port));
+        if port != 0 {
+            command.env("PUBLIC_URL", format!("http://127.0.0.1:{port}"));
         }
         command.envs(self.options.env.clone());
-        self.process = Some(command.spawn().expect("the server's binary starts"));
-        let found = wait_for(DEADLINE, || self.read_ready(&ready)).await;
+        let process = command.spawn().expect("the server's binary starts");
+        let found = wait_for(DEADLINE, || read_ready(&ready)).await;
         let Some((api, metrics)) = found else {
             panic!("the server was not ready in time:\n{}", self.logs());
         };
-        self.api = Api::new(&api, ADMIN_TOKEN);
-        self.metrics = metrics;
-    }
-
-    fn read_ready(&self, ready: &Path) -> Option<(String, String)> {
-        let text = std::fs::read_to_string(ready).ok()?;
-        let json: Value = serde_json::from_str(&text).ok()?;
-        Some((
-            json["api"].as_str()?.to_owned(),
-            json["metrics"].as_str()?.to_owned(),
-        ))
+        (process, api, metrics)
     }
 
     fn log(&self, name: &str) -> Stdio {
@@ -362,6 +372,33 @@ impl TestApp {
     }
 }
 
+/// Another process on the database of a [`TestApp`]. It is killed when this is dropped.
+pub struct Node {
+    /// Its API.
+    pub api: Api,
+    /// The address of its metrics.
+    pub metrics: String,
+    process: Child,
+    _dir: TempDir,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn read_ready(ready: &Path) -> Option<(String, String)> {
+    let text = std::fs::read_to_string(ready).ok()?;
+    let json: Value = serde_json::from_str(&text).ok()?;
+    Some((
+        json["api"].as_str()?.to_owned(),
+        json["metrics"].as_str()?.to_owned(),
+    ))
+}
+
 impl Drop for TestApp {
     fn drop(&mut self) {
         self.kill();
@@ -369,7 +406,7 @@ impl Drop for TestApp {
 }
 
 /// A port that nobody listens on.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("an address").port()
 }

@@ -10,11 +10,11 @@ use axum::{Extension, Router};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use waxwing_api::auth::AdminTokens;
-use waxwing_api::routes::health::{self, WorkerState, Workers};
+use waxwing_api::routes::health::{self, Redis, WorkerState, Workers};
 use waxwing_api::{ApiSettings, ApiState, AppHandles};
 use waxwing_app::converse::ConverseOptions;
 use waxwing_app::dead_letters::DeadLetters;
-use waxwing_app::deliver::{DeliverOptions, DeliveryInbox, DeliverySignal};
+use waxwing_app::deliver::{DeliverOptions, DeliveryInbox, DeliverySignal, SharedLimits};
 use waxwing_app::directory::DirectoryHandle;
 use waxwing_app::ingest::{self, InboxSignal, Ingest};
 use waxwing_app::media::{self, FetchOptions, Files, MediaSignal, Vault};
@@ -124,7 +124,11 @@ impl Server {
 
         let platform = ingest::platform_secret_hash(&base, settings.meta.app_secret.as_ref());
         let directory = DirectoryHandle::load(&base, platform).await?;
-        let (delivery, delivery_inbox) = deliver::signal();
+        let shared = shared_limits(settings, &base, node).await?;
+        let (delivery, delivery_inbox) = match &shared {
+            Some(limits) => deliver::signal_sharing(limits),
+            None => deliver::signal(),
+        };
         let client = HttpClient::new(HttpLimits::default());
         let vault = vault(settings, &base, role, &client)?;
         let files = Files::new(base.clone(), vault.clone(), settings.files_keep());
@@ -155,7 +159,12 @@ impl Server {
             Role::All | Role::Web => waxwing_api::router(state),
             Role::Worker => health::router(state),
         };
-        let router = router.layer(Extension(workers));
+        let mut router = router.layer(Extension(workers));
+        if let Some(limits) = shared {
+            let seen = limits.clone();
+            router = router.layer(Extension(Redis(Arc::new(move || seen.is_up()))));
+            tasks.spawn(limits.run(stopped.clone()));
+        }
         let server = Self {
             api_url: api.url(),
             metrics_url: metrics_listener.url(),
@@ -350,6 +359,22 @@ fn vault(
             folder.display()
         ))
     })
+}
+
+/// The limits that nodes share, where a Redis is named. One that is away holds nothing up.
+async fn shared_limits(
+    settings: &Settings,
+    base: &Base,
+    node: NodeId,
+) -> Result<Option<SharedLimits>, Failure> {
+    let Some(url) = &settings.redis else {
+        return Ok(None);
+    };
+    let space = settings.schema.as_deref().unwrap_or("public");
+    let limits = SharedLimits::start(url, space, node, Arc::clone(&base.clock)).await;
+    limits
+        .map(Some)
+        .map_err(|error| Failure::setting(format!("REDIS_URL cannot be used: {error}")))
 }
 
 /// What the parts of the server are made of.

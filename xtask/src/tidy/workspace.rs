@@ -89,6 +89,7 @@ const OWNED: &[(&str, &[&str])] = &[
         "reqwest",
         &["waxwing-providers", "waxwing-emulator", "waxwing-testkit"],
     ),
+    ("redis", &["waxwing-app"]),
     ("axum", &["waxwing-api", "waxwing-emulator", "waxwing"]),
 ];
 

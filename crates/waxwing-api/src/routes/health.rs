@@ -40,6 +40,25 @@ impl fmt::Debug for Workers {
     }
 }
 
+/// Whether the Redis that the nodes share answers. Given to the routes as an [`Extension`] where there is one.
+#[derive(Clone)]
+pub struct Redis(pub Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Redis").field(&(self.0)()).finish()
+    }
+}
+
+/// How Redis is. Nothing that is needed is kept there: without it each node sends at its part of each rate.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RedisCheck {
+    ok: bool,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'static str>,
+}
+
 /// How the database is.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -67,6 +86,9 @@ pub struct WorkersCheck {
 pub struct HealthChecks {
     database: DatabaseCheck,
     workers: WorkersCheck,
+    /// Absent without `REDIS_URL`. It does not decide about the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis: Option<RedisCheck>,
 }
 
 /// How the process is.
@@ -106,7 +128,11 @@ pub fn router(state: ApiState) -> Router {
         (status = 503, description = "A needed part is down.", body = HealthAnswer),
     )
 )]
-async fn health(State(state): State<ApiState>, workers: Option<Extension<Workers>>) -> Response {
+async fn health(
+    State(state): State<ApiState>,
+    workers: Option<Extension<Workers>>,
+    redis: Option<Extension<Redis>>,
+) -> Response {
     let database = check_database(&state).await;
     let workers = workers.map_or_else(Vec::new, |Extension(workers)| (workers.0)());
     let workers = WorkersCheck {
@@ -122,9 +148,21 @@ async fn health(State(state): State<ApiState>, workers: Option<Extension<Workers
     let answer = HealthAnswer {
         ok,
         version: env!("CARGO_PKG_VERSION"),
-        checks: HealthChecks { database, workers },
+        checks: HealthChecks {
+            database,
+            workers,
+            redis: redis.map(|Extension(redis)| check_redis((redis.0)())),
+        },
     };
     (status, Json(answer)).into_response()
+}
+
+fn check_redis(ok: bool) -> RedisCheck {
+    let problem = "Redis does not answer; each node sends at its part of each rate";
+    RedisCheck {
+        ok,
+        problem: (!ok).then_some(problem),
+    }
 }
 
 async fn check_database(state: &ApiState) -> DatabaseCheck {

@@ -8,6 +8,7 @@ mod pace;
 mod ready;
 mod record;
 mod sender;
+mod shared;
 mod slots;
 mod worker;
 
@@ -20,6 +21,7 @@ use waxwing_store::domain::queue::Hint;
 pub(crate) use direct::{Attempts, Claimer, Direct, Taken};
 pub use pace::Terms;
 use pace::{InProcess, Limits};
+pub use shared::{LinkError, SharedLimits, look as look_at_redis};
 use slots::Slots;
 pub use worker::{DeliverOptions, run};
 
@@ -52,14 +54,24 @@ pub struct DeliveryInbox {
     look: Arc<Look>,
 }
 
-/// A signal and its other end.
+/// A signal and its other end, with the limits of a process that sends alone.
 #[must_use]
 pub fn signal() -> (DeliverySignal, DeliveryInbox) {
+    signal_with(Arc::new(InProcess::default()))
+}
+
+/// A signal and its other end, with limits that several processes share.
+#[must_use]
+pub fn signal_sharing(limits: &SharedLimits) -> (DeliverySignal, DeliveryInbox) {
+    let limits = Arc::clone(&limits.0);
+    signal_with(limits)
+}
+
+fn signal_with(limits: Arc<dyn Limits>) -> (DeliverySignal, DeliveryInbox) {
     let (sender, receiver) = mpsc::channel(HINTS_MAX);
     // Each of these holds a slot, so there is always room for one more.
     let (hand, handed) = mpsc::channel(slots::IN_FLIGHT_MAX);
     let (slots, look) = (Slots::default(), Arc::new(Look::default()));
-    let limits: Arc<dyn Limits> = Arc::new(InProcess::default());
     (
         DeliverySignal {
             hints: sender,
@@ -87,6 +99,11 @@ impl DeliverySignal {
                 return;
             }
         }
+    }
+
+    /// So many processes send, this one included: those that share limits need it while they cannot ask each other.
+    pub fn workers(&self, count: u32) {
+        self.limits.workers(count);
     }
 
     /// Something may be due that nobody can name: look into the database.

@@ -1,8 +1,8 @@
 //! How fast this process sends: by sending number or key, by pair of number and contact, with as many calls at once as
 //! a provider bears, and not at all to a provider that does not work.
 //!
-//! [`Limits`] is the seam: what several processes have to share would be kept behind it. Whoever wants to send takes a
-//! [`Permit`] before the claim and holds it until the answer is there.
+//! [`Limits`] is the seam: [`InProcess`] for a process that sends alone, `shared` for several. Whoever wants to send takes
+//! a [`Permit`] before the claim and holds it until the answer is there.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use waxwing_core::channel::{ChannelKind, ChannelLimits};
 use waxwing_core::delivery::Purpose;
 use waxwing_core::ids::{ChannelId, ConversationId};
@@ -33,6 +34,8 @@ const STALLED_AFTER: Duration = Duration::from_secs(1);
 const STALLED_MAX: usize = 16;
 /// How long something rests whose turn comes by an event; the event comes first.
 const UNTIL_TOLD: Duration = Duration::from_secs(1);
+/// What other processes have under way is known for this long; then they are asked again.
+const OTHERS_FRESH: Duration = Duration::from_millis(100);
 /// Pairs that are remembered; beyond, those that have nothing to pay are forgotten.
 const PAIRS_MAX: usize = 100_000;
 
@@ -119,6 +122,7 @@ pub(super) struct Learned {
 }
 
 /// Keeps the limits of all channels.
+#[async_trait]
 pub(super) trait Limits: Send + Sync + fmt::Debug {
     /// Takes what one message needs, or says how long it has to wait.
     fn take(&self, terms: &Terms, hint: &Hint, now: Timestamp) -> Result<Taking, Hold>;
@@ -126,16 +130,29 @@ pub(super) trait Limits: Send + Sync + fmt::Debug {
     fn give_back(&self, taking: &Taking);
     /// Learns from the end of an attempt. `jitter` is a random number in `0.0..1.0`.
     fn ended(&self, taking: &Taking, answer: Answer, now: Timestamp, jitter: f64) -> Learned;
+
+    /// Asks whether other processes leave room for what was taken, for all at once. What they do not is to be given
+    /// back; [`Self::take`] knows then until when.
+    async fn agree(&self, takings: &[Taking]) -> Vec<bool> {
+        vec![true; takings.len()]
+    }
+
+    /// So many processes send, this one included.
+    fn workers(&self, _count: u32) {}
 }
 
 /// What was taken for one message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Taking {
-    scope: ChannelId,
-    channel: ChannelId,
-    conversation: ConversationId,
-    interval: Duration,
-    pair: Option<Rate>,
+    pub(super) scope: ChannelId,
+    pub(super) channel: ChannelId,
+    pub(super) conversation: ConversationId,
+    /// What it costs, at the speed of the moment.
+    pub(super) interval: Duration,
+    /// How far ahead of its time it may go.
+    pub(super) ahead: Duration,
+    pub(super) pair: Option<Rate>,
+    pub(super) in_flight_max: usize,
     probe: bool,
 }
 
@@ -159,6 +176,31 @@ impl Permit {
             limits: Arc::clone(limits),
             taking: Some(taking),
         })
+    }
+
+    /// Asks for all of them at once whether other processes leave room. What they do not leaves its permit and comes
+    /// second.
+    pub(super) async fn agree(
+        limits: &Arc<dyn Limits>,
+        wanted: Vec<(Hint, Option<Self>)>,
+    ) -> (Vec<(Hint, Option<Self>)>, Vec<Hint>) {
+        let takings: Vec<Taking> = wanted
+            .iter()
+            .filter_map(|(_, permit)| permit.as_ref()?.taking)
+            .collect();
+        if takings.is_empty() {
+            return (wanted, Vec::new());
+        }
+        let mut goes = limits.agree(&takings).await.into_iter();
+        let (mut agreed, mut refused) = (Vec::with_capacity(wanted.len()), Vec::new());
+        for (hint, permit) in wanted {
+            if permit.is_none() || goes.next() == Some(true) {
+                agreed.push((hint, permit));
+            } else {
+                refused.push(hint);
+            }
+        }
+        (agreed, refused)
     }
 
     /// The attempt has ended.
@@ -199,6 +241,8 @@ struct Scope {
 struct Line {
     breaker: Breaker,
     in_flight: usize,
+    /// Those of other processes, and when that was.
+    others: (usize, Timestamp),
     /// The last sign of life, or when the calls in flight began.
     heard_at: Timestamp,
 }
@@ -211,7 +255,13 @@ impl Line {
             Circuit::Closed | Circuit::HalfOpen => {}
         }
         let stalled = self.in_flight >= STALLED_MAX && now.since(self.heard_at) > STALLED_AFTER;
-        (stalled || self.in_flight >= terms.in_flight).then(|| Hold::Answer(now.plus(UNTIL_TOLD)))
+        if stalled || self.in_flight >= terms.in_flight {
+            return Some(Hold::Answer(now.plus(UNTIL_TOLD)));
+        }
+        let (others, known_at) = self.others;
+        let full = self.in_flight + others >= terms.in_flight;
+        (full && now.since(known_at) < OTHERS_FRESH)
+            .then(|| Hold::Answer(known_at.plus(OTHERS_FRESH)))
     }
 }
 
@@ -219,8 +269,64 @@ impl InProcess {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The speed of a scope.
+    pub(super) fn speed(&self, scope: ChannelId) -> Speed {
+        let state = self.state();
+        state
+            .scopes
+            .get(&scope)
+            .map_or_else(Speed::default, |scope| scope.speed)
+    }
+
+    /// The calls under way on a channel.
+    pub(super) fn in_flight_of(&self, channel: ChannelId) -> usize {
+        let state = self.state();
+        state
+            .channels
+            .get(&channel)
+            .map_or(0, |line| line.in_flight)
+    }
+
+    /// The channels with calls under way.
+    pub(super) fn in_flight(&self) -> Vec<ChannelId> {
+        let state = self.state();
+        let busy = state.channels.iter().filter(|(_, line)| line.in_flight > 0);
+        busy.map(|(channel, _)| *channel).collect()
+    }
+
+    /// What all processes together took from a scope, and how fast they may be.
+    pub(super) fn learn_scope(
+        &self,
+        scope: ChannelId,
+        owes: i64,
+        whole_in: Duration,
+        rests_until: Timestamp,
+        now: Timestamp,
+    ) {
+        let mut state = self.state();
+        let scope = state.scopes.entry(scope).or_default();
+        scope.bucket = Bucket::owing(owes, now);
+        scope.speed.heard(whole_in, rests_until, now);
+    }
+
+    /// What all processes together took from a pair.
+    pub(super) fn learn_pair(&self, pair: ConversationId, owes: i64, now: Timestamp) {
+        let mut state = self.state();
+        if owes <= 0 {
+            state.pairs.remove(&pair);
+        } else if state.pairs.len() < PAIRS_MAX || state.pairs.contains_key(&pair) {
+            state.pairs.insert(pair, Bucket::owing(owes, now));
+        }
+    }
+
+    /// The calls that other processes have under way on a channel.
+    pub(super) fn learn_others(&self, channel: ChannelId, others: usize, now: Timestamp) {
+        self.state().channels.entry(channel).or_default().others = (others, now);
+    }
 }
 
+#[async_trait]
 impl Limits for InProcess {
     fn take(&self, terms: &Terms, hint: &Hint, now: Timestamp) -> Result<Taking, Hold> {
         let mut state = self.state();
@@ -260,7 +366,9 @@ impl Limits for InProcess {
             channel: hint.channel_id,
             conversation: hint.conversation_id,
             interval,
+            ahead,
             pair: terms.pair,
+            in_flight_max: terms.in_flight,
             probe: line.breaker.begin(now),
         })
     }

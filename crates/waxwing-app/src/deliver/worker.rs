@@ -231,6 +231,10 @@ impl Worker {
             if hints.is_empty() {
                 return Ok(());
             }
+            let (hints, refused) = Permit::agree(&self.limits, hints).await;
+            for hint in refused {
+                self.push(hint);
+            }
             for taken in self.claim(hints).await? {
                 self.start(taken);
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use waxwing_app::deliver;
 use waxwing_core::channel::ChannelKind;
 use waxwing_core::secret::Secret;
 use waxwing_providers::http::{HttpClient, HttpLimits, HttpOutcome, HttpRequest};
@@ -71,6 +72,7 @@ pub async fn run(
     if let Some(master) = &master {
         look_at_database(&mut findings, &settings, master, &http, server).await;
     }
+    look_at_redis(&mut findings, &settings).await;
     look_at_public_url(&mut findings, &settings, &http).await;
     if findings.problems == 0 {
         say("Nothing to mend.");
@@ -392,6 +394,19 @@ async fn ask_server(findings: &mut Findings, settings: &Settings, server: Option
                 failure.text
             ),
         );
+    }
+}
+
+async fn look_at_redis(findings: &mut Findings, settings: &Settings) {
+    let Some(url) = &settings.redis else {
+        return;
+    };
+    match deliver::look_at_redis(url).await {
+        Ok(version) => findings.good("Redis", &format!("version {version} answers")),
+        Err(error) => findings.problem(
+            "Redis",
+            &format!("{error}; set REDIS_URL right, or leave it out where one node sends alone. Until it answers, every node sends at its part of each rate"),
+        ),
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Settings {
     pub schema: Option<String>,
     /// Whether the schema is brought up to date at start.
     pub migrate: bool,
+    /// Where nodes share their limits; `None`: this process sends alone.
+    pub redis: Option<Secret>,
     /// The master key as it was written; `None`: the one of the data directory.
     pub master_key: Option<Secret>,
     /// The platform admin's token.
@@ -177,6 +179,7 @@ impl Settings {
                 .get("DATABASE_MIGRATE")
                 .and_then(switch)
                 .unwrap_or(true),
+            redis: secret("REDIS_URL"),
             master_key: secret("MASTER_KEY"),
             admin_token: secret("ADMIN_TOKEN"),
             node_name: text("NODE_NAME"),

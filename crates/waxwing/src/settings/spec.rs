@@ -105,10 +105,9 @@ pub const SPECS: &[Spec] = &[
         "REDIS_URL",
         Form::Url(&["redis", "rediss"]),
         "",
-        "shared limits and wake-ups of several nodes",
+        "redis://… or rediss://…: where several nodes share how fast they send",
     )
-    .secret()
-    .later(),
+    .secret(),
     spec(
         "MASTER_KEY",
         Form::Key,

@@ -7,6 +7,7 @@ mod contacts;
 mod conversation;
 mod durability;
 mod faults;
+mod limits;
 mod media;
 mod message_templates;
 mod pacing;
