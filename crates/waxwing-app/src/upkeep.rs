@@ -284,6 +284,7 @@ impl UpkeepOptions {
             Aging::ParkedStatuses => DAY * PARKED_DAYS,
             Aging::InboundMarks => REPLAY_HORIZON + DAY,
             Aging::MessageCosts => DAY * COST_DAYS,
+            Aging::PortfolioPeople => DAY * 2,
             // The column is the time until which they are good.
             Aging::ProviderAssets => Duration::ZERO,
             Aging::Messages | Aging::DeadLetters => {

@@ -25,6 +25,18 @@ pub enum AccountNews {
 /// Messages a second after the upgrade (protocols/meta.md 17).
 pub const UPGRADED_PER_SECOND: i64 = 1_000;
 
+/// How many people an account may write to first within a day, in the provider's word (`TIER_250`, `TIER_10K`, a number);
+/// `None` without a limit and for words that are not known.
+#[must_use]
+pub fn people_a_day(word: &str) -> Option<u32> {
+    let word = word.trim().to_ascii_uppercase();
+    let tier = word.strip_prefix("TIER_").unwrap_or(&word);
+    match tier.strip_suffix('K') {
+        Some(thousands) => thousands.parse::<u32>().ok()?.checked_mul(1_000),
+        None => tier.parse().ok(),
+    }
+}
+
 /// What an item says about its account; `None` when it is about something else or changes nothing.
 #[must_use]
 pub fn read(item: &OtherItem) -> Option<AccountNews> {
@@ -168,6 +180,24 @@ mod tests {
                 None => "nothing",
             };
             assert_eq!(word, expected, "{event}");
+        }
+    }
+
+    #[test]
+    fn limits_are_read_in_all_their_words() {
+        let words = [
+            ("TIER_50", Some(50)),
+            ("TIER_250", Some(250)),
+            ("TIER_2K", Some(2_000)),
+            ("tier_100k", Some(100_000)),
+            ("2000", Some(2_000)),
+            ("TIER_UNLIMITED", None),
+            ("-1", None),
+            ("", None),
+            ("TIER_9999999K", None),
+        ];
+        for (word, people) in words {
+            assert_eq!(people_a_day(word), people, "{word}");
         }
     }
 

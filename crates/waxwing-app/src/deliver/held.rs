@@ -26,7 +26,7 @@ pub(super) fn tell(
     for message in held {
         ::metrics::counter!(metrics::HELD_AT_GATE, "result" => word(message.held)).increment(1);
         let (status, error) = match message.held {
-            Held::Waits => continue,
+            Held::Waits | Held::Limited => continue,
             Held::Expired => ("expired", None),
             Held::Failed => ("failed", Some(gate::refusal())),
         };
@@ -66,6 +66,7 @@ pub(super) fn tell(
 const fn word(held: Held) -> &'static str {
     match held {
         Held::Waits => "waits",
+        Held::Limited => "limited",
         Held::Expired => "expired",
         Held::Failed => "failed",
     }

@@ -20,7 +20,7 @@ statements! {
     END [tenant] = "UPDATE messages SET status = $4, rank = $5, attempts = attempts - 1, claimed_by = NULL, attempt_id = NULL, failed_at = $6, \
         error_class = $7, error_code = NULL, error_message = $8, updated_at = $6 WHERE tenant_id = $1 AND id = $2 AND attempt_id = $3";
     RELEASE [tenant] = "UPDATE messages SET waits_for = NULL, due_at = $3, updated_at = $3 WHERE tenant_id = $1 AND conversation_id = $2 \
-        AND status IN ('queued', 'sending') AND status = 'queued' AND waits_for = 'window' RETURNING id, channel_id, priority";
+        AND status IN ('queued', 'sending') AND status = 'queued' AND waits_for IN ('window', 'portfolio_limit') RETURNING id, channel_id, priority";
     /// Not when the contact has written after the message was sent: then the refusal is about an earlier window.
     CLOSE_WINDOW [tenant] = "UPDATE conversations SET window_expires_at = $4, updated_at = $4 WHERE tenant_id = $1 AND id = $2 AND window_expires_at > $4 \
         AND window_expires_at - $5 <= (SELECT COALESCE(m.sent_at, $4) FROM messages m WHERE m.tenant_id = $1 AND m.id = $3)";
@@ -35,6 +35,8 @@ statements! {
 pub enum Held {
     /// It waits for the contact to write.
     Waits,
+    /// It waits until its account may write to more people (see [`portfolio`](super::portfolio)).
+    Limited,
     /// It waited long enough: `expired`.
     Expired,
     /// It failed.
@@ -127,7 +129,7 @@ pub(super) fn pass(
     };
     let status = match held {
         Held::Expired => MessageStatus::Expired,
-        Held::Failed | Held::Waits => MessageStatus::Failed,
+        Held::Failed | Held::Limited | Held::Waits => MessageStatus::Failed,
     };
     let error = refusal();
     let values = params![

@@ -18,6 +18,7 @@ pub mod message_templates;
 pub mod messages;
 pub mod nodes;
 pub mod outbox;
+pub mod portfolio;
 pub mod queue;
 pub mod retention;
 pub mod statuses;
@@ -104,6 +105,11 @@ pub const MODULES: &[Module] = &[
         name: "messages",
         statements: messages::STATEMENTS,
         inserts: messages::INSERTS,
+    },
+    Module {
+        name: "portfolio",
+        statements: portfolio::STATEMENTS,
+        inserts: &[],
     },
     Module {
         name: "nodes",

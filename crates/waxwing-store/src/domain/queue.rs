@@ -12,11 +12,12 @@ use waxwing_core::ids::{
     AttemptId, ChannelId, ContactId, ConversationId, MessageId, NodeId, TenantId,
 };
 use waxwing_core::time::Timestamp;
-use waxwing_core::window::OutsideWindow;
+use waxwing_core::window::{OutsideWindow, Window, needs_window};
 
 use super::crypto::Keyring;
 use super::gate::{self, AtGate, HeldMessage};
 use super::messages::{self, provider_id_hash, seal_provider_id};
+use super::portfolio;
 pub use super::waiting::{Due, depth, due};
 use crate::{Engine, Json, StoreError, Tx, Value, inserts, params, row, statements};
 
@@ -219,7 +220,7 @@ pub fn claim(
         .map(|(tenant, row)| params![*tenant, row.contact_id, row.conversation_id])
         .collect();
     let recipients = tx.query_many::<RecipientRow>(&RECIPIENT, &recipients)?;
-    let mut claims = Claims::default();
+    let (mut claims, mut first) = (Claims::default(), Vec::new());
     for ((tenant_id, mut row), recipient) in rows.into_iter().zip(recipients) {
         let recipient = recipient
             .into_iter()
@@ -236,7 +237,12 @@ pub fn claim(
             window_expires_at: recipient.window_expires_at,
         };
         match gate::pass(tx, at_gate, now)? {
-            None => claims.claimed.push(row.claimed(tenant_id, recipient)),
+            None => {
+                if begins(&row, recipient.window_expires_at, now) {
+                    first.push(row.id);
+                }
+                claims.claimed.push(row.claimed(tenant_id, recipient));
+            }
             Some(held) => claims.held.push(HeldMessage {
                 tenant_id,
                 message_id: row.id,
@@ -245,6 +251,7 @@ pub fn claim(
             }),
         }
     }
+    portfolio::hold(tx, &mut claims, &first, now)?;
     let attempts: Vec<_> = claims
         .claimed
         .iter()
@@ -260,6 +267,15 @@ pub fn claim(
         .collect();
     tx.insert_many(&ADD_ATTEMPTS, &attempts)?;
     Ok(claims)
+}
+
+/// Whether the business begins a conversation with this message.
+fn begins(row: &ClaimRow, window_expires_at: Option<Timestamp>, now: Timestamp) -> bool {
+    let window = Window {
+        expires_at: window_expires_at,
+        free_entry_until: None,
+    };
+    row.purpose() != Purpose::Reply && !needs_window(&row.content.0) && !window.is_open(now)
 }
 
 impl ClaimRow {

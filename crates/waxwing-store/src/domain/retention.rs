@@ -26,6 +26,9 @@ statements! {
         (SELECT tenant_id, message_id FROM message_costs WHERE day < $1 / 86400000000 LIMIT $2)";
     PROVIDER_ASSETS [tenant] = "DELETE FROM provider_assets WHERE (tenant_id, channel_id, key_hash) IN \
         (SELECT tenant_id, channel_id, key_hash FROM provider_assets WHERE expires_at < $1 LIMIT $2)";
+    /// Hours, not times.
+    PORTFOLIO_PEOPLE [global] = "DELETE FROM portfolio_people WHERE (portfolio_id, contact_id) IN \
+        (SELECT portfolio_id, contact_id FROM portfolio_people WHERE hour < $1 / 3600000000 LIMIT $2)";
     DEAD_LETTERS [tenant] = "DELETE FROM dead_letters WHERE (tenant_id, id) IN \
         (SELECT tenant_id, id FROM dead_letters WHERE created_at < $1 AND resolved_at IS NOT NULL LIMIT $2)";
 }
@@ -49,11 +52,13 @@ pub enum Aging {
     MessageCosts,
     /// Things at a provider that are no longer good.
     ProviderAssets,
+    /// Whom businesses wrote to first.
+    PortfolioPeople,
 }
 
 impl Aging {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::WebhookEvents,
         Self::OutboxEvents,
         Self::ParkedStatuses,
@@ -62,6 +67,7 @@ impl Aging {
         Self::DeadLetters,
         Self::ProviderAssets,
         Self::MessageCosts,
+        Self::PortfolioPeople,
     ];
 
     /// The table.
@@ -76,6 +82,7 @@ impl Aging {
             Self::DeadLetters => "dead_letters",
             Self::ProviderAssets => "provider_assets",
             Self::MessageCosts => "message_costs",
+            Self::PortfolioPeople => "portfolio_people",
         }
     }
 
@@ -108,6 +115,7 @@ pub fn delete_older(
         Aging::InboundMarks => tx.execute(&INBOUND_MARKS, &params![before, limit]),
         Aging::DeadLetters => tx.execute(&DEAD_LETTERS, &params![before, limit]),
         Aging::MessageCosts => tx.execute(&MESSAGE_COSTS, &params![before, limit]),
+        Aging::PortfolioPeople => tx.execute(&PORTFOLIO_PEOPLE, &params![before, limit]),
         Aging::ProviderAssets => tx.execute(&PROVIDER_ASSETS, &params![before, limit]),
         Aging::OutboxEvents | Aging::Messages => Ok(0),
     }

@@ -188,3 +188,38 @@ async fn the_speed_of_a_channel_can_be_set(app: TestApp) {
     let answer = app.api.patch(&channel, &usual).await;
     assert!(answer.body["channel"]["limits"]["messagesPerSecond"].is_null());
 }
+
+on_both!(a_business_writes_to_no_more_people_than_it_may);
+async fn a_business_writes_to_no_more_people_than_it_may(app: TestApp) {
+    let bank = app.bank().await;
+    let channel = format!("/api/tenants/{}/channels/{}", bank.id, bank.channel_id);
+    let news = json!({"max_daily_conversations_per_business": 2});
+    app.emulator
+        .deliver_change(&bank.number, "business_capability_update", &news);
+    let deadline = Instant::now() + SOON;
+    while app.api.get(&channel).await.body["channel"]["health"]["messagingLimit"] != "2" {
+        assert!(Instant::now() < deadline);
+    }
+    app.writes_first(&bank, &number(0)).await;
+    for n in 0..5 {
+        send_template(&app, &bank, &format!("+{}", number(n))).await;
+    }
+    // Whoever wrote first counts for nothing, two more have their place.
+    all_delivered_once(&app, &bank, 3).await;
+    let waiting = app
+        .messages_until(&bank, "status=queued", |found| {
+            found.len() == 2
+                && found
+                    .iter()
+                    .all(|message| message["waitsFor"] == "portfolio_limit")
+        })
+        .await;
+    assert!(waiting.iter().all(|message| message["dueAt"].is_string()));
+    // A person who writes may be answered.
+    app.phone(&bank, &number(4), "Eve").say("hi");
+    app.messages_until(&bank, "status=queued", |found| found.len() == 1)
+        .await;
+    app.messages_until(&bank, "status=delivered", |found| found.len() >= 5)
+        .await;
+    assert!(app.emulator.ledger().sends_to(&number(3)).is_empty());
+}

@@ -64,8 +64,9 @@ pub struct MessageView {
     /// When it is due, while it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<String>,
-    /// What it waits for, while it is queued: `time` for its `sendAt`, `window` for the contact to write. `dueAt` is then
-    /// when it goes, or expires.
+    /// What it waits for, while it is queued: `time` for its `sendAt`, `window` for the contact to write,
+    /// `portfolio_limit` since the account has written to as many people within a day as its provider allows. `dueAt` is
+    /// then when it goes, expires, or is looked at again.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<String>,
     /// What becomes of it while the customer service window is closed: `wait` or `template`; absent when it is refused.

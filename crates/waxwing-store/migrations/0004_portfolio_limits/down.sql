@@ -1,0 +1,3 @@
+DROP TABLE portfolio_hours;
+DROP TABLE portfolio_people;
+DROP TABLE portfolios;
