@@ -1,7 +1,7 @@
 //! Where to connect, what each connection is told first, and when not to try.
 
 use std::hash::{BuildHasher, Hasher};
-use std::sync::Mutex;
+use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use super::tls::{Tls, Wanted};
@@ -20,6 +20,8 @@ pub(crate) struct Target {
     pub greeting: String,
     pub longest_statement: Duration,
     outage: Mutex<Option<Outage>>,
+    /// Writes share it; one that others kept from its end again and again has it alone.
+    pub writers: RwLock<()>,
 }
 
 /// Connecting failed; until then nobody tries again.
@@ -52,6 +54,7 @@ impl Target {
             greeting: greeting(settings)?,
             longest_statement: settings.longest_statement,
             outage: Mutex::new(None),
+            writers: RwLock::new(()),
         })
     }
 

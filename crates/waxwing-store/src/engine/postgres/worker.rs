@@ -1,7 +1,7 @@
 //! A thread with a connection.
 
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
@@ -16,6 +16,9 @@ use crate::engine::tx::{Backend, Tx};
 /// How often a closure runs at most, and the pause after the first failure; it doubles.
 const MOST_TRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
+/// Tries that a write makes beside others. Pauses do not part two that take the same rows in opposite order: the one
+/// that PostgreSQL sacrifices meets the next one after its pause, and loses again as likely as not.
+const TRIES_AMONG_OTHERS: u32 = 3;
 
 pub(crate) fn run(target: Arc<Target>, queue: &Receiver<Message>) {
     let mut worker: Option<Worker> = None;
@@ -46,6 +49,25 @@ pub(crate) fn run(target: Arc<Target>, queue: &Receiver<Message>) {
     }
 }
 
+/// Among the writes of this process: beside the others, or alone. Reads take none.
+enum Place<'a> {
+    None,
+    Beside(#[expect(dead_code, reason = "it is held")] RwLockReadGuard<'a, ()>),
+    Alone(#[expect(dead_code, reason = "it is held")] RwLockWriteGuard<'a, ()>),
+}
+
+impl<'a> Place<'a> {
+    fn take(writers: &'a RwLock<()>, kind: Kind, attempt: u32) -> Self {
+        if !kind.writes() {
+            Self::None
+        } else if attempt <= TRIES_AMONG_OTHERS {
+            Self::Beside(writers.read().unwrap_or_else(PoisonError::into_inner))
+        } else {
+            Self::Alone(writers.write().unwrap_or_else(PoisonError::into_inner))
+        }
+    }
+}
+
 struct Worker {
     target: Arc<Target>,
     runtime: Rc<Runtime>,
@@ -54,9 +76,14 @@ struct Worker {
 
 impl Worker {
     fn work(&mut self, mut job: Box<dyn Job>) {
+        let target = Arc::clone(&self.target);
         let mut pause = FIRST_PAUSE;
         for attempt in 1..=MOST_TRIES {
-            match self.attempt(job.as_mut()) {
+            let tried = {
+                let _place = Place::take(&target.writers, job.kind(), attempt);
+                self.attempt(job.as_mut())
+            };
+            match tried {
                 Ok(()) => return job.answer(Ok(())),
                 Err((_, true)) if attempt < MOST_TRIES => {
                     metrics::counter!("waxwing_store_retries_total").increment(1);

@@ -7,7 +7,7 @@ use super::{
     ADD, AMOUNT, COUNT, LABELS, LOCK, PUT, SET_LABEL, STATEMENTS, TENANT, TOTAL, labels,
     make_things, put,
 };
-use crate::{Engine, StoreError, params, store_test};
+use crate::{DatabaseUrl, Engine, Store, StoreError, params, store_test};
 
 store_test!(a_result_arrives_after_the_commit, |db| async move {
     make_things(&db).await;
@@ -272,12 +272,19 @@ store_test!(serializable_writes_keep_a_rule_over_rows, |db| async move {
 
 store_test!(deadlocks_are_tried_again, |db| async move {
     make_things(&db).await;
-    let store = db.store();
+    db.store().clone().close().await;
+    let mut config = db.config().clone();
+    if let DatabaseUrl::Postgres(url) = &mut config.url {
+        // PostgreSQL looks for deadlocks after a second. Looking at once makes many of them.
+        url.push_str(" options='-c deadlock_timeout=1ms'");
+    }
+    config.pg_connections = 8;
+    let store = Store::open(config).await.unwrap();
     store
         .write(|tx| put(tx, 0, "a").and_then(|()| put(tx, 1, "b")))
         .await
         .unwrap();
-    let tries: Vec<_> = (0..8_i64)
+    let tries: Vec<_> = (0..400_i64)
         .map(|n| {
             let store = store.clone();
             tokio::spawn(async move {
@@ -296,7 +303,8 @@ store_test!(deadlocks_are_tried_again, |db| async move {
     let total = store
         .read(|tx| tx.query_one::<Option<i64>>(&TOTAL, &params![TENANT]))
         .await;
-    assert_eq!(total, Ok(Some(16)));
+    assert_eq!(total, Ok(Some(800)));
+    store.close().await;
 });
 
 store_test!(
