@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod runtime;
 pub mod send;
 mod tenants;
+pub mod unknown;
 pub mod upkeep;
 
 use std::sync::Arc;

@@ -31,6 +31,8 @@ pub const PROVIDER_LATENCY: &str = "whatsapp_provider_request_duration_seconds";
 pub const UNKNOWN_OUTCOMES: &str = "whatsapp_unknown_outcomes_total";
 /// Unknown outcomes that a status settled.
 pub const UNKNOWN_RESOLVED_LATE: &str = "whatsapp_unknown_resolved_late_total";
+/// Unknown outcomes that were looked up at the provider by `result` (`sent`, `absent`, `unclear`).
+pub const UNKNOWN_LOOKED_UP: &str = "whatsapp_unknown_looked_up_total";
 /// Outbox events written by `event_type`.
 pub const OUTBOX_CREATED: &str = "whatsapp_outbox_events_created_total";
 /// Channels whose circuit is open, since their provider failed too often.

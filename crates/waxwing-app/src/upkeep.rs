@@ -4,17 +4,17 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use waxwing_core::delivery::resend_unknown;
-use waxwing_core::ids::{DeadLetterId, NodeId};
+use waxwing_core::channel::ChannelKind;
+use waxwing_core::ids::NodeId;
 use waxwing_core::step::REPLAY_HORIZON;
 use waxwing_core::time::Timestamp;
-use waxwing_store::domain::dead_letters::{self, DeadMessage};
 use waxwing_store::domain::retention::{self, Aging};
 use waxwing_store::domain::{inbox, media, nodes, queue, statuses, unknown};
 use waxwing_store::{StoreError, Tx};
 
 use crate::deliver::DeliverySignal;
 use crate::directory::DirectoryHandle;
+use crate::unknown as unknown_outcomes;
 use crate::{Base, metrics};
 
 /// A process that was silent for longer is taken for dead.
@@ -205,36 +205,11 @@ impl UpkeepOptions {
             .write(move |tx| {
                 let now = base.clock.now();
                 let mut hints = Vec::new();
-                let mut held = Vec::new();
-                for message in unknown::waiting_for(tx, wait, SETTLED_AT_ONCE, now)? {
-                    let (tenant_id, message_id) = (message.tenant_id, message.message_id);
-                    if resend_unknown(
-                        message.purpose,
-                        message.settings.unknown_outcome,
-                        message.already_resent,
-                    ) {
-                        if unknown::resend(tx, tenant_id, message_id, now)? {
-                            hints.push(queue::Hint {
-                                tenant_id,
-                                conversation_id: message.conversation_id,
-                                channel_id: message.channel_id,
-                                message_id,
-                                priority: i64::from(message.purpose.priority()),
-                            });
-                        }
-                    } else if unknown::hold(tx, tenant_id, message_id, now)? {
-                        let error =
-                            unknown::error("no answer and no status came: it may have been sent");
-                        let id = DeadLetterId::new(&*base.ids);
-                        held.push(DeadMessage {
-                            tenant_id,
-                            id,
-                            message_id,
-                            error,
-                        });
-                    }
+                for kind in ChannelKind::ALL {
+                    let wait = unknown_outcomes::patience(kind, wait);
+                    let due = unknown::waiting_for(tx, kind, wait, SETTLED_AT_ONCE, now)?;
+                    hints.extend(unknown_outcomes::by_policy(tx, &base, &due, now)?);
                 }
-                dead_letters::add_messages(tx, &held, now)?;
                 Ok(hints)
             })
             .await?;

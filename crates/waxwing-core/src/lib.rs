@@ -15,6 +15,7 @@ pub mod flow;
 pub mod identity;
 pub mod ids;
 pub mod limits;
+pub mod lookup;
 pub mod media;
 pub mod message_template;
 pub mod outbox;

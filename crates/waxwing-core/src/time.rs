@@ -77,6 +77,15 @@ impl Timestamp {
             .ok()
             .map(|moment| Self(moment.as_microsecond()))
     }
+
+    /// Parses RFC 2822, such as `Sat, 21 Nov 2026 08:00:00 +0000`; `None` for other texts.
+    #[must_use]
+    pub fn parse_rfc2822(text: &str) -> Option<Self> {
+        jiff::fmt::rfc2822::DateTimeParser::new()
+            .parse_timestamp(text)
+            .ok()
+            .map(|moment| Self(moment.as_microsecond()))
+    }
 }
 
 impl<'de> serde::Deserialize<'de> for Timestamp {
@@ -95,6 +104,14 @@ impl serde::Serialize for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_rfc2822() {
+        let read = Timestamp::parse_rfc2822("Sat, 21 Nov 2026 08:00:00 +0000");
+        assert_eq!(read, Timestamp::parse("2026-11-21T08:00:00Z"));
+        assert!(read.is_some());
+        assert_eq!(Timestamp::parse_rfc2822("yesterday"), None);
+    }
 
     #[test]
     fn formats_as_rfc3339() {

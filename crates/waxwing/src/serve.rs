@@ -21,6 +21,7 @@ use waxwing_app::media::{self, FetchOptions, Files, MediaSignal, Vault};
 use waxwing_app::message_templates::{self, MessageTemplates, SyncOptions};
 use waxwing_app::runtime::{SystemClock, SystemIds};
 use waxwing_app::send::Send;
+use waxwing_app::unknown::{self as unknown_outcomes, LookupOptions};
 use waxwing_app::upkeep::UpkeepOptions;
 use waxwing_app::{Base, converse, deliver, upkeep};
 use waxwing_core::ids::NodeId;
@@ -440,6 +441,21 @@ impl Wiring<'_> {
                 stop: self.stop.clone(),
             });
             running.push(supervise("deliver", deliver, self.stop.clone(), tasks));
+            let look_up = unknown_outcomes::run(LookupOptions {
+                base: self.base.clone(),
+                directory: self.directory.clone(),
+                delivery: self.delivery.clone(),
+                client: self.client.clone(),
+                endpoints: Arc::clone(&self.endpoints),
+                wait: self.settings.unknown_wait,
+                stop: self.stop.clone(),
+            });
+            running.push(supervise(
+                "unknown outcomes",
+                look_up,
+                self.stop.clone(),
+                tasks,
+            ));
             if self.settings.message_templates {
                 let job = message_templates::run(SyncOptions {
                     templates: self.message_templates(),

@@ -21,6 +21,7 @@ use waxwing_store::domain::queue::Hint;
 pub(crate) use direct::{Attempts, Claimer, Direct, Taken};
 pub use pace::Terms;
 use pace::{InProcess, Limits};
+pub(crate) use record::settle;
 pub use shared::{LinkError, SharedLimits, look as look_at_redis};
 use slots::Slots;
 pub use worker::{DeliverOptions, run};

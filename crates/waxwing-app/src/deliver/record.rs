@@ -49,6 +49,17 @@ pub(super) fn start(base: &Base) -> Batcher<Ended, Recorded> {
     })
 }
 
+/// Records the end of an attempt that became known in another way than by its answer.
+pub(crate) fn settle(tx: &mut Tx<'_>, base: &Base, record: Record) -> Result<(), StoreError> {
+    let ended = Ended {
+        record,
+        stop_channel: None,
+        circuit: None,
+        fault: None,
+    };
+    self::record(tx, base, &[ended]).map(|_| ())
+}
+
 fn record(tx: &mut Tx<'_>, base: &Base, ended: &[Ended]) -> Result<Vec<Recorded>, StoreError> {
     let now = base.clock.now();
     let records: Vec<Record> = ended.iter().map(|ended| ended.record.clone()).collect();

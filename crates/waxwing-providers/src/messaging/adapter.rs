@@ -9,6 +9,7 @@ use waxwing_core::content::Content;
 use waxwing_core::errors::{ErrorClass, ProviderError, SendOutcome};
 use waxwing_core::event::{Parsed, Route};
 use waxwing_core::identity::{Bsuid, ProviderMessageId};
+use waxwing_core::lookup::Listed;
 use waxwing_core::phone::Phone;
 
 use super::Unreadable;
@@ -111,6 +112,24 @@ pub struct AssetNeed {
     pub key: String,
     /// The call that makes it.
     pub request: HttpRequest,
+}
+
+/// A question for the messages that a provider took from us for one person.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    /// The call.
+    pub request: HttpRequest,
+    /// The text under which the message is listed; `None` when the list does not show it.
+    pub text: Option<String>,
+}
+
+/// A part of the answer.
+#[derive(Debug, Clone)]
+pub struct ListedPage {
+    /// The messages that were sent, in the provider's order.
+    pub messages: Vec<Listed>,
+    /// The call for the next part; `None` at the end of the list.
+    pub next: Option<HttpRequest>,
 }
 
 /// Why a request could not be built. The message cannot be sent as it is, however often it is tried.
@@ -257,6 +276,45 @@ pub trait Messaging: std::fmt::Debug + Send + Sync {
 
     /// What the answer to a send means.
     fn interpret_send(&self, answer: &HttpOutcome) -> SendOutcome;
+
+    /// Whether the provider lists what it took from us, so that an unknown outcome can be settled by looking.
+    fn has_list(&self) -> bool {
+        false
+    }
+
+    /// Builds the call that lists what the provider took from us for the recipient of a message, old and new.
+    ///
+    /// # Errors
+    /// A [`BuildError`] when the channel is not usable or the provider has no such list.
+    fn build_lookup(
+        &self,
+        _account: &Account,
+        _endpoints: &Endpoints,
+        _message: Outgoing<'_>,
+    ) -> Result<Lookup, BuildError> {
+        Err(BuildError::NotCarried {
+            provider: self.name(),
+            what: "a list of messages",
+        })
+    }
+
+    /// Reads a part of that list. What cannot be read as a whole is an error: half a list would make a message seem
+    /// absent that is there.
+    ///
+    /// # Errors
+    /// Why there is no list.
+    fn interpret_lookup(
+        &self,
+        _account: &Account,
+        _endpoints: &Endpoints,
+        answer: &HttpOutcome,
+    ) -> Result<ListedPage, ProviderError> {
+        let _ = answer;
+        Err(ProviderError::own(
+            ErrorClass::Permanent,
+            "this provider has no list of messages",
+        ))
+    }
 
     /// Builds the call that marks a received message as read and, with `typing`, shows that an answer is being written.
     /// `None` when the provider has none.

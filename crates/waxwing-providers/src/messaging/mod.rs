@@ -15,8 +15,8 @@ pub mod twilio;
 use waxwing_core::channel::ChannelKind;
 
 pub use self::adapter::{
-    Account, Arrival, AssetNeed, BuildError, ChannelCheck, Endpoints, Messaging, Outgoing, Pace,
-    Recipient, Recorded,
+    Account, Arrival, AssetNeed, BuildError, ChannelCheck, Endpoints, ListedPage, Lookup,
+    Messaging, Outgoing, Pace, Recipient, Recorded,
 };
 pub use self::cloud::parse::Unreadable;
 pub use self::template_api::{Created, TemplateApi, TemplateError, TemplateFailure, TemplatePage};

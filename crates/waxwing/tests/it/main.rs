@@ -8,6 +8,7 @@ mod conversation;
 mod durability;
 mod faults;
 mod limits;
+mod lookups;
 mod media;
 mod message_templates;
 mod pacing;

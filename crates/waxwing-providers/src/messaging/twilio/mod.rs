@@ -6,6 +6,7 @@
 
 mod codes;
 mod content;
+mod lookup;
 mod media;
 mod outcome;
 mod params;
@@ -19,15 +20,15 @@ use std::time::Duration;
 
 use waxwing_core::channel::{ChannelKind, Credentials};
 use waxwing_core::content::Content;
-use waxwing_core::errors::SendOutcome;
+use waxwing_core::errors::{ProviderError, SendOutcome};
 use waxwing_core::event::{Parsed, Route};
 use waxwing_core::identity::ProviderMessageId;
 
 pub use self::media::{MediaFetch, media_redirect, media_request};
 use super::Unreadable;
 use super::adapter::{
-    Account, Arrival, AssetNeed, BuildError, ChannelCheck, Endpoints, Messaging, Outgoing, Pace,
-    Recorded,
+    Account, Arrival, AssetNeed, BuildError, ChannelCheck, Endpoints, ListedPage, Lookup,
+    Messaging, Outgoing, Pace, Recorded,
 };
 use crate::http::{HttpOutcome, HttpRequest};
 
@@ -96,6 +97,28 @@ impl Messaging for Twilio {
 
     fn interpret_send(&self, answer: &HttpOutcome) -> SendOutcome {
         outcome::interpret(answer)
+    }
+
+    fn has_list(&self) -> bool {
+        true
+    }
+
+    fn build_lookup(
+        &self,
+        account: &Account,
+        endpoints: &Endpoints,
+        message: Outgoing<'_>,
+    ) -> Result<Lookup, BuildError> {
+        lookup::build(account, endpoints, message)
+    }
+
+    fn interpret_lookup(
+        &self,
+        account: &Account,
+        endpoints: &Endpoints,
+        answer: &HttpOutcome,
+    ) -> Result<ListedPage, ProviderError> {
+        lookup::interpret(account, endpoints, answer)
     }
 
     /// Twilio marks a message as read only together with the sign that an answer is being written.

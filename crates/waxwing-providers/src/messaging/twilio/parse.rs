@@ -337,7 +337,7 @@ fn code(error: &ProviderError) -> Option<i64> {
 
 /// Words that only say where Twilio stands with a message that it accepted long ago change nothing; nor does
 /// `canceled`, which only a call of ours can cause.
-fn delivery(word: &str) -> Option<DeliveryStatus> {
+pub(super) fn delivery(word: &str) -> Option<DeliveryStatus> {
     Some(match word {
         "sent" => DeliveryStatus::Sent,
         "delivered" | "partially_delivered" => DeliveryStatus::Delivered,

@@ -70,6 +70,11 @@ impl<'a> Caller<'a> {
         })
     }
 
+    /// Our number as Twilio writes it.
+    pub(super) fn from(&self) -> String {
+        format!("{PREFIX}{}", self.number.e164())
+    }
+
     pub(super) fn url(&self, host: Host, path: &str) -> Result<String, BuildError> {
         let base = self
             .endpoints

@@ -24,14 +24,7 @@ pub(super) fn build_send(
     message: Outgoing<'_>,
 ) -> Result<HttpRequest, BuildError> {
     let caller = Caller::new(account, endpoints)?;
-    let to = match message.to {
-        Recipient::Phone(phone) => phone.e164(),
-        Recipient::UserId(id) => id.as_str().to_owned(),
-    };
-    let mut pairs = vec![
-        ("To", format!("{PREFIX}{to}")),
-        ("From", format!("{PREFIX}{}", caller.number.e164())),
-    ];
+    let mut pairs = vec![("To", address(message.to)), ("From", caller.from())];
     put_content(&mut pairs, message.content, message.asset)?;
     if let Some(url) = status_callback(endpoints, message.callback)? {
         pairs.push(("StatusCallback", url));
@@ -42,6 +35,22 @@ pub(super) fn build_send(
         .collect();
     let path = format!("/2010-04-01/Accounts/{}/Messages.json", caller.sid);
     caller.post_form(Host::Api, &path, &pairs)
+}
+
+/// A recipient as Twilio writes it.
+pub(super) fn address(to: &Recipient) -> String {
+    match to {
+        Recipient::Phone(phone) => format!("{PREFIX}{}", phone.e164()),
+        Recipient::UserId(id) => format!("{PREFIX}{}", id.as_str()),
+    }
+}
+
+/// The body that a message is sent with; none when a Content resource holds it.
+pub(super) fn body_of(message: Outgoing<'_>) -> Option<String> {
+    let mut pairs = Pairs::new();
+    put_content(&mut pairs, message.content, message.asset).ok()?;
+    let body = pairs.into_iter().find(|(name, _)| *name == "Body");
+    body.map(|(_, body)| body)
 }
 
 /// The address of the status callback, with our marker in it: so the callback names the message even when the answer

@@ -1,6 +1,7 @@
 //! Twilio's adapter against the fixtures of `fixtures/twilio` (its manifest is in the protocol notes).
 
 mod inbound;
+mod lookup;
 mod media;
 mod outcome;
 mod send;
