@@ -112,6 +112,35 @@ impl Directory {
         }
     }
 
+    /// The channel that sends through the pool of numbers that an item names, among those whose secret signed the
+    /// request: that of the item's number, or the only one.
+    #[must_use]
+    pub fn of_service(
+        &self,
+        kind: ChannelKind,
+        route: &Route,
+        secret_hash: &[u8],
+    ) -> Option<&Arc<Channel>> {
+        let service = route.service_id.as_deref()?;
+        let channels = self.of_account(kind, route.account_id.as_deref()?);
+        let mut found = channels.iter().filter(|channel| {
+            let own = channel
+                .account
+                .credentials
+                .get(credential::MESSAGING_SERVICE_SID);
+            channel.secret_hash == secret_hash && own.is_some_and(|own| own.expose() == service)
+        });
+        let first = found.next()?;
+        let is_number = |channel: &&Arc<Channel>| {
+            Some(channel.account.sender_id.as_str()) == route.sender_id.as_deref()
+        };
+        let others: Vec<_> = found.collect();
+        if others.is_empty() {
+            return Some(first);
+        }
+        std::iter::once(first).chain(others).find(is_number)
+    }
+
     /// The channels that routes of a request may mean, for the choice of secrets.
     pub fn candidates<'a>(
         &'a self,

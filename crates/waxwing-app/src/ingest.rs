@@ -381,9 +381,11 @@ fn partition_mask(routes: &[Route]) -> u16 {
 /// The partition of an item, from nothing but the request itself, so that every node says the same.
 #[must_use]
 pub(crate) fn partition_of(route: &Route) -> u16 {
+    // Numbers of one pool may be one channel's.
     let key = route
-        .sender_id
+        .service_id
         .as_deref()
+        .or(route.sender_id.as_deref())
         .or(route.account_id.as_deref())
         .unwrap_or_default();
     partition_of_key(key.as_bytes())
@@ -422,6 +424,7 @@ mod tests {
         Route {
             sender_id: Some(sender.into()),
             account_id: None,
+            ..Route::default()
         }
     }
 
@@ -458,8 +461,8 @@ mod tests {
     #[test]
     fn the_account_stands_in_for_a_missing_number() {
         let by_account = Route {
-            sender_id: None,
             account_id: Some("1".into()),
+            ..Route::default()
         };
         assert_eq!(partition_of(&by_account), partition_of(&route("1")));
         assert_eq!(partition_mask(&[]), 1);

@@ -74,6 +74,7 @@ impl ChannelKind {
                 credential::SECONDARY_AUTH_TOKEN,
                 credential::API_KEY_SID,
                 credential::API_KEY_SECRET,
+                credential::MESSAGING_SERVICE_SID,
                 credential::SHARED_KEYS,
             ],
             Self::Dialog360 => &[credential::API_KEY, credential::WEBHOOK_SECRET],
@@ -135,6 +136,8 @@ pub mod credential {
     pub const API_KEY_SID: &str = "apiKeySid";
     /// Twilio: the secret of the API key.
     pub const API_KEY_SECRET: &str = "apiKeySecret";
+    /// Twilio: the messaging service that chooses the number to send from; no secret, but kept with them.
+    pub const MESSAGING_SERVICE_SID: &str = "messagingServiceSid";
     /// Twilio: shared keys that sign webhooks, as a JSON object of key id and secret. While any is set, a request that is
     /// not signed with one of them is refused.
     pub const SHARED_KEYS: &str = "sharedKeys";

@@ -18,6 +18,9 @@ pub struct Route {
     pub sender_id: Option<String>,
     /// The provider's id of the account (Meta: `entry.id`, or the account named inside a partner event).
     pub account_id: Option<String>,
+    /// The provider's id of the pool of numbers that the message went through (Twilio: `MessagingServiceSid`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_id: Option<String>,
 }
 
 /// One item of a webhook request.
@@ -107,6 +110,10 @@ pub struct InboundMessage {
     /// Why a contact card came. `contact_request` proves that the phone on the card is the sender's own
     /// (protocols/meta.md 4.2).
     pub origin: Option<String>,
+    /// A further file of the message before it, which has an id of its own making: stored like any other, not answered
+    /// once more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub further: bool,
     /// The group it was written in; such messages get no automatic answer.
     pub group_id: Option<String>,
     /// Error codes that came with it (media not available and the like).

@@ -141,7 +141,7 @@ pub enum Cause {
     NoMatch,
     /// A person answers in this conversation.
     HumanMode,
-    /// The kind of message is stored, not answered.
+    /// The kind of message is stored, not answered; nor is a further file of a message.
     NotChatInput,
     /// A message in a group.
     Group,
@@ -163,7 +163,7 @@ pub fn step(context: &Context<'_>, message: &InboundMessage) -> Vec<Effect> {
     if opens_window(&message.content) {
         memory.window = memory.window.after(sent_at, message.referral.is_some());
     }
-    if !message.content.is_chat_input() {
+    if message.further || !message.content.is_chat_input() {
         if memory != *context.conversation {
             effects.push(Effect::Remember(memory));
         }

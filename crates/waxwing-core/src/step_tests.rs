@@ -72,6 +72,7 @@ fn message(content: Content) -> InboundMessage {
         referral: None,
         product: None,
         origin: None,
+        further: false,
         group_id: None,
         codes: Vec::new(),
     }
@@ -360,4 +361,21 @@ proptest! {
         };
         prop_assert_eq!(walk(), walk());
     }
+}
+
+#[test]
+fn a_further_file_is_not_answered_once_more() {
+    let picture = message(Content::Image(crate::content::Media::default()));
+    let further = InboundMessage {
+        further: true,
+        ..picture.clone()
+    };
+    let (world, state) = (world(), ConversationState::default());
+    let first = run(&world, &state, None, &picture);
+    assert_eq!(first.reply.as_deref(), Some("menu"));
+    let second = run(&world, &state, None, &further);
+    assert_eq!(
+        (second.reply, second.cause),
+        (None, Some(Cause::NotChatInput))
+    );
 }

@@ -37,6 +37,8 @@ pub(crate) enum Act {
         id: String,
         mime: String,
         caption: Option<String>,
+        /// Id and type of further files; only Twilio has room for them.
+        more: Vec<(String, String)>,
     },
     Location {
         latitude: f64,

@@ -233,15 +233,36 @@ impl Phone {
         bytes: Bytes,
         caption: Option<&str>,
     ) -> Result<String, PhoneError> {
-        let id = self.number.wire().media_id(&self.hub);
-        if !lock(&self.hub.media).put(&id, mime, bytes) {
-            return Err(PhoneError::BadContent);
+        self.send_files(kind, &[(mime, bytes)], caption)
+    }
+
+    /// The same with several files in one message, each with its type. Only Twilio has room for more than one; elsewhere
+    /// the others are lost.
+    ///
+    /// # Errors
+    /// [`PhoneError::BadContent`] without a file, or when they are larger than the memory given to media.
+    pub fn send_files(
+        &self,
+        kind: &str,
+        files: &[(&str, Bytes)],
+        caption: Option<&str>,
+    ) -> Result<String, PhoneError> {
+        let mut kept = Vec::with_capacity(files.len());
+        for (mime, bytes) in files {
+            let id = self.number.wire().media_id(&self.hub);
+            if !lock(&self.hub.media).put(&id, mime, bytes.clone()) {
+                return Err(PhoneError::BadContent);
+            }
+            kept.push((id, (*mime).to_owned()));
         }
+        let mut kept = kept.into_iter();
+        let (id, mime) = kept.next().ok_or(PhoneError::BadContent)?;
         Ok(self.receive(Inbound::new(Act::Media {
             kind: kind.to_owned(),
             id,
-            mime: mime.to_owned(),
+            mime,
             caption: caption.map(str::to_owned),
+            more: kept.collect(),
         })))
     }
 

@@ -347,7 +347,9 @@ fn resolve<'a>(event: &Event, route: &Route, directory: &'a Directory) -> Resolv
     }
     let channel = match event.named {
         Some(named) => addressed(event, named, route, directory),
-        None => directory.resolve(event.kind, route),
+        None => directory
+            .of_service(event.kind, route, &event.secret_hash)
+            .or_else(|| directory.resolve(event.kind, route)),
     };
     match channel {
         None => Resolved::Refused("no channel has this number"),

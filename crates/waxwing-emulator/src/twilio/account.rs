@@ -237,10 +237,13 @@ impl Wire for TwilioLine {
             return;
         }
         let media: Vec<MediaRef> = match &said.inbound.act {
-            Act::Media { id, mime, .. } => vec![MediaRef {
-                sid: id.clone(),
-                content_type: mime.clone(),
-            }],
+            Act::Media { id, mime, more, .. } => std::iter::once((id, mime))
+                .chain(more.iter().map(|(id, mime)| (id, mime)))
+                .map(|(id, mime)| MediaRef {
+                    sid: id.clone(),
+                    content_type: mime.clone(),
+                })
+                .collect(),
             _ => Vec::new(),
         };
         let now = hub.now_ms();

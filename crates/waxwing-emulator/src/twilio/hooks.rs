@@ -1,5 +1,7 @@
 //! Twilio's webhooks: users' messages and statuses as forms (twilio.md sections 2 and 5).
 
+use std::borrow::Cow;
+
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
@@ -35,11 +37,11 @@ pub(crate) fn body(said: &Said<'_>) -> String {
 }
 
 /// Fields of a form in order, without the ones that have no value.
-struct Fields(Vec<(&'static str, String)>);
+struct Fields(Vec<(Cow<'static, str>, String)>);
 
 impl Fields {
-    fn add(&mut self, name: &'static str, value: impl Into<String>) {
-        self.0.push((name, value.into()));
+    fn add(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
+        self.0.push((name.into(), value.into()));
     }
 
     fn some(&mut self, name: &'static str, value: Option<&String>) {
@@ -52,7 +54,7 @@ impl Fields {
     fn encode(self, own: Option<&Map<String, Value>>) -> Vec<u8> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         for (name, value) in &self.0 {
-            if own.is_none_or(|own| !own.contains_key(*name)) {
+            if own.is_none_or(|own| !own.contains_key(&**name)) {
                 form.append_pair(name, value);
             }
         }
@@ -98,17 +100,18 @@ fn act_fields(hub: &Hub, line: &TwilioLine, said: &Said<'_>, fields: &mut Fields
             fields.add("ListId", id);
             fields.add("ListTitle", title);
         }
-        Act::Media { id, mime, .. } => {
-            fields.add("MediaContentType0", mime);
-            fields.add(
-                "MediaUrl0",
-                format!(
+        Act::Media { id, mime, more, .. } => {
+            let files = std::iter::once((id, mime)).chain(more.iter().map(|(id, mime)| (id, mime)));
+            for (place, (id, mime)) in files.enumerate() {
+                fields.add(format!("MediaContentType{place}"), mime);
+                let url = format!(
                     "{}/2010-04-01/Accounts/{}/Messages/{}/Media/{id}",
                     hub.url(),
                     line.account.sid,
                     said.id
-                ),
-            );
+                );
+                fields.add(format!("MediaUrl{place}"), url);
+            }
         }
         Act::Location {
             latitude,
@@ -146,9 +149,12 @@ pub(crate) fn message(hub: &Hub, line: &TwilioLine, said: &Said<'_>, form: Form)
         return None;
     }
     let mut fields = Fields(Vec::with_capacity(24));
-    let media = matches!(inbound.act, Act::Media { .. });
+    let files = match &inbound.act {
+        Act::Media { more, .. } => 1 + more.len(),
+        _ => 0,
+    };
     fields.add("SmsMessageSid", said.id);
-    fields.add("NumMedia", if media { "1" } else { "0" });
+    fields.add("NumMedia", files.to_string());
     fields.add("ProfileName", &user.name);
     fields.add("MessageType", inbound.kind());
     fields.add("SmsSid", said.id);

@@ -39,12 +39,16 @@ pub fn of(values: &Values) -> Vec<EnvChannel> {
         let account = text("TWILIO_ACCOUNT_SID")?;
         let from = text("TWILIO_WHATSAPP_FROM")?;
         let from = from.strip_prefix("whatsapp:").unwrap_or(&from);
+        let mut credentials =
+            Credentials::new().with(credential::AUTH_TOKEN, secret("TWILIO_AUTH_TOKEN")?);
+        if let Some(service) = secret("TWILIO_MESSAGING_SERVICE_SID") {
+            credentials.set(credential::MESSAGING_SERVICE_SID, service);
+        }
         Some(EnvChannel {
             kind: ChannelKind::Twilio,
             sender_id: format!("{account}/{from}"),
             account_id: Some(account),
-            credentials: Credentials::new()
-                .with(credential::AUTH_TOKEN, secret("TWILIO_AUTH_TOKEN")?),
+            credentials,
         })
     };
     let dialog360 = || {

@@ -205,6 +205,12 @@ pub const SPECS: &[Spec] = &[
         "Twilio: the sending number",
     ),
     spec(
+        "TWILIO_MESSAGING_SERVICE_SID",
+        Form::ProviderId,
+        "",
+        "Twilio: the messaging service that chooses the number to send from",
+    ),
+    spec(
         "TWILIO_API_URL",
         HTTP,
         "",

@@ -217,9 +217,12 @@ fn good_values_of_every_form_are_taken() {
         ("TWILIO_WHATSAPP_FROM", "whatsapp:+14155238886"),
         ("TWILIO_ACCOUNT_SID", account.as_str()),
         ("TWILIO_AUTH_TOKEN", "token"),
+        ("TWILIO_MESSAGING_SERVICE_SID", "MG1"),
         ("PUBLIC_URL", "https://example.com"),
     ];
     let number = &settings(&twilio).unwrap().channels[0];
+    let names: Vec<&str> = number.credentials.names().collect();
+    assert_eq!(names, ["authToken", "messagingServiceSid"]);
     assert_eq!(number.sender_id, format!("{account}/+14155238886"));
     assert_eq!(key(KEY).unwrap()[..3], [0, 0x11, 0x22]);
     assert_eq!(

@@ -19,6 +19,7 @@ mod sends;
 mod statuses;
 mod support;
 mod tenants;
+mod twilio;
 mod twilio_client;
 mod webhooks;
 mod window;

@@ -332,8 +332,10 @@ impl LimitsInput {
 /// Credentials of a channel by name. In a change, what is absent stays and null takes away.
 ///
 /// Meta: `accessToken`, `appSecret` (when it is not the platform's), `verifyToken`. Twilio: `authToken`,
-/// `secondaryAuthToken` (while tokens are exchanged), `apiKeySid` and `apiKeySecret`, `sharedKeys` (a JSON object of key
-/// id and secret). 360dialog: `apiKey`, `webhookSecret`. MSG91: `authKey`, `webhookSecret`.
+/// `secondaryAuthToken` (while tokens are exchanged), `apiKeySid` and `apiKeySecret` (they send in place of the auth
+/// token, which is needed all the same: only it signs webhooks), `messagingServiceSid` (it chooses the number to send
+/// from), `sharedKeys` (a JSON object of key id and secret). 360dialog: `apiKey`, `webhookSecret`. MSG91: `authKey`,
+/// `webhookSecret`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = BTreeMap<String, String>, example = json!({"accessToken": "EAAJB…"}))]

@@ -130,6 +130,7 @@ impl<'a> Event<'a> {
                 .map(|number| number.digits().to_owned())
                 .or_else(written),
             account_id: None,
+            ..Route::default()
         }
     }
 

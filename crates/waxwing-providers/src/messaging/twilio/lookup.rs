@@ -32,6 +32,8 @@ fields! {
     Message {
         "sid" => sid,
         "direction" => direction,
+        "from" => from,
+        "messaging_service_sid" => messaging_service_sid,
         "body" => body,
         "date_created" => date_created,
         "status" => status,
@@ -47,11 +49,13 @@ pub(super) fn build(
     message: Outgoing<'_>,
 ) -> Result<Lookup, BuildError> {
     let caller = Caller::new(account, endpoints)?;
-    let query = Serializer::new(String::new())
-        .append_pair("To", &address(message.to))
-        .append_pair("From", &caller.from())
-        .append_pair("PageSize", &PAGE.to_string())
-        .finish();
+    let mut query = Serializer::new(String::new());
+    query.append_pair("To", &address(message.to));
+    // What a service sent may come from any of its numbers, or from none yet.
+    if caller.service()?.is_none() {
+        query.append_pair("From", &caller.from());
+    }
+    let query = query.append_pair("PageSize", &PAGE.to_string()).finish();
     let path = format!("/2010-04-01/Accounts/{}/Messages.json?{query}", caller.sid);
     Ok(Lookup {
         request: get(&caller, &path)?,
@@ -84,13 +88,21 @@ pub(super) fn interpret(
                 .is_some_and(|list| list.get().starts_with('['))
         })
         .ok_or_else(|| unreadable("no list of messages"))?;
+    let caller = Caller::new(account, endpoints).map_err(|_| unreadable("asked for nobody"))?;
+    let service = caller.service().ok().flatten();
     let mut messages = Vec::new();
     for raw in wire::list(page.messages) {
         let message: Message<'_> =
             wire::object(raw).ok_or_else(|| unreadable("a list with something else in it"))?;
-        // What people wrote to us is in the same list.
-        let ours = wire::text(message.direction).is_some_and(|word| word.starts_with("outbound"));
-        if !ours {
+        // What people wrote to us is in the same list, and without a number to ask for, what others of the account sent.
+        let outbound =
+            wire::text(message.direction).is_some_and(|word| word.starts_with("outbound"));
+        let ours = match wire::text(message.messaging_service_sid) {
+            _ if service.is_none() => true,
+            Some(other) => Some(other.as_ref()) == service,
+            None => wire::text(message.from).is_some_and(|from| from == caller.from()),
+        };
+        if !outbound || !ours {
             continue;
         }
         let listed =

@@ -65,8 +65,8 @@ impl Messaging for Twilio {
         params::query_to_keep(query)
     }
 
-    /// One item for each request; none for SMS and other channels of the same account. Twilio gives no times. Of several
-    /// files the first is read; WhatsApp sends one in each message.
+    /// One item for each request and for each further file of its message; none for SMS and other channels of the same
+    /// account. Twilio gives no times.
     fn parse(&self, request: Recorded<'_>) -> Result<Parsed, Unreadable> {
         parse::parse(request)
     }

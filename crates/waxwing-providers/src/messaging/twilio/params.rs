@@ -12,8 +12,11 @@ use crate::messaging::cloud::wire::{self, Fields, Raw};
 /// Parameters that are looked at in one request. Twilio sends about fifty; this bounds the work for strangers.
 pub(super) const PAIRS_MAX: usize = 1_000;
 
+/// Files of one message: as many as Twilio takes in one that is sent. WhatsApp itself sends one in each message.
+pub(super) const FILES_MAX: usize = 10;
+
 /// The parameters that somebody reads, in the order of their bytes.
-const NAMES: [&str; 43] = [
+const NAMES: [&str; 44 + 2 * (FILES_MAX - 1)] = [
     "AccountSid",
     "Address",
     "Body",
@@ -34,10 +37,29 @@ const NAMES: [&str; 43] = [
     "ListTitle",
     "Longitude",
     "MediaContentType0",
+    "MediaContentType1",
+    "MediaContentType2",
+    "MediaContentType3",
+    "MediaContentType4",
+    "MediaContentType5",
+    "MediaContentType6",
+    "MediaContentType7",
+    "MediaContentType8",
+    "MediaContentType9",
     "MediaUrl0",
+    "MediaUrl1",
+    "MediaUrl2",
+    "MediaUrl3",
+    "MediaUrl4",
+    "MediaUrl5",
+    "MediaUrl6",
+    "MediaUrl7",
+    "MediaUrl8",
+    "MediaUrl9",
     "MessageSid",
     "MessageStatus",
     "MessageType",
+    "MessagingServiceSid",
     "OriginalRepliedMessageSid",
     "ParentExternalUserId",
     "ProfileName",

@@ -12,7 +12,7 @@ use waxwing_core::phone::Phone;
 use waxwing_core::status::DeliveryStatus;
 
 use super::codes;
-use super::params::{Params, marker};
+use super::params::{FILES_MAX, Params, marker};
 use crate::messaging::Unreadable;
 use crate::messaging::adapter::Recorded;
 use crate::messaging::cloud::scrub::scrub;
@@ -22,6 +22,9 @@ use crate::messaging::cloud::text::mend;
 pub(super) const PREFIX: &str = "whatsapp:";
 /// Characters of an id. Twilio's have 34; test systems have others.
 const SID_MAX: usize = 64;
+
+/// Stands before the number of a further file in its id; no id of Twilio's has it.
+const PART: char = '/';
 
 /// Whether a text can be the id of something at Twilio.
 pub(super) fn is_sid(text: &str) -> bool {
@@ -35,8 +38,8 @@ pub(super) fn peek(request: Recorded<'_>) -> Vec<Route> {
         return Vec::new();
     };
     let of_account = || Route {
-        sender_id: None,
         account_id: account_id(&params),
+        ..Route::default()
     };
     let route = route(&params).unwrap_or_else(of_account);
     if route.account_id.is_some() {
@@ -50,23 +53,27 @@ fn account_id(params: &Params<'_>) -> Option<String> {
     params.owned("AccountSid").filter(|sid| is_sid(sid))
 }
 
-/// Reads a webhook: one item, or none when it is not about WhatsApp.
+/// Reads a webhook: none when it is not about WhatsApp, else one item, and one more for each further file.
 pub(super) fn parse(request: Recorded<'_>) -> Result<Parsed, Unreadable> {
     let params = Params::read(request)?;
     let mut parsed = Parsed::default();
     let Some(route) = route(&params) else {
         return Ok(parsed);
     };
-    let body = match status_word(&params) {
-        Some(word) => status(&params, word, request.query),
-        None => message(&params),
+    let bodies = match status_word(&params) {
+        Some(word) => status(&params, word, request.query).map(|status| vec![status]),
+        None => messages(&params),
     };
-    match body {
-        Ok(body) => parsed.items.push(InboundItem {
-            index: 0,
-            route,
-            body,
-        }),
+    match bodies {
+        Ok(bodies) => {
+            for (index, body) in (0..).zip(bodies) {
+                parsed.items.push(InboundItem {
+                    index,
+                    route: route.clone(),
+                    body,
+                });
+            }
+        }
         Err(reason) => parsed.broken.push(BrokenItem {
             index: 0,
             route,
@@ -87,20 +94,28 @@ fn status_word<'a>(params: &'a Params<'_>) -> Option<&'a str> {
 /// `None` when our side of the conversation is not on WhatsApp. Its number is `To` of a message that came in, `From` of
 /// one that we sent.
 fn route(params: &Params<'_>) -> Option<Route> {
-    let ours = if status_word(params).is_some() {
-        "From"
+    let (ours, theirs) = if status_word(params).is_some() {
+        ("From", "To")
     } else {
-        "To"
+        ("To", "From")
     };
-    let ours = params.get(ours)?.strip_prefix(PREFIX)?;
+    let service_id = params
+        .owned("MessagingServiceSid")
+        .filter(|sid| is_sid(sid));
+    let number = match params.get(ours) {
+        Some(ours) => Phone::from_wa_id(ours.strip_prefix(PREFIX)?).ok(),
+        // The service has not chosen a number yet.
+        None if service_id.is_some() && params.get(theirs)?.starts_with(PREFIX) => None,
+        None => return None,
+    };
     let account_id = account_id(params);
-    let number = Phone::from_wa_id(ours).ok();
     Some(Route {
         sender_id: account_id
             .as_ref()
             .zip(number)
             .map(|(account, number)| sender_id(account, &number)),
         account_id,
+        service_id,
     })
 }
 
@@ -151,13 +166,45 @@ fn clip(name: &str) -> String {
     name.chars().take(limits::NAME).collect()
 }
 
-fn message(params: &Params<'_>) -> Result<ItemBody, &'static str> {
+/// The message, and one more for each of its further files. Their ids are made of the message's, so that they are the
+/// same when it comes again.
+fn messages(params: &Params<'_>) -> Result<Vec<ItemBody>, &'static str> {
+    let first = message(params)?;
+    let mut further = Vec::new();
+    if first.content.media().is_some() || matches!(first.content, Content::Contacts { .. }) {
+        for place in 1..FILES_MAX {
+            let Some(content) = media(params, place) else {
+                break;
+            };
+            let id = format!("{}{PART}{place}", first.provider_id.as_str());
+            further.push(InboundMessage {
+                provider_id: ProviderMessageId::parse(&id)
+                    .ok_or("a message with an id that is too long")?,
+                content,
+                further: true,
+                referral: None,
+                ..first.clone()
+            });
+        }
+    }
+    let all = std::iter::once(first).chain(further);
+    Ok(all
+        .map(|message| ItemBody::Message(Box::new(message)))
+        .collect())
+}
+
+/// The id at Twilio of a message that may be one of our making.
+pub(super) fn base_id(id: &ProviderMessageId) -> &str {
+    id.as_str().split(PART).next().unwrap_or_default()
+}
+
+fn message(params: &Params<'_>) -> Result<InboundMessage, &'static str> {
     let sender = sender(params);
     if !sender.is_usable() {
         return Err("a message without a usable sender");
     }
     let is_set = |name: &str| params.get(name) == Some("true");
-    Ok(ItemBody::Message(Box::new(InboundMessage {
+    Ok(InboundMessage {
         provider_id: message_id(params).ok_or("a message without an id")?,
         sender,
         profile_name: params.get("ProfileName").map(clip),
@@ -172,9 +219,10 @@ fn message(params: &Params<'_>) -> Result<ItemBody, &'static str> {
         referral: referral(params),
         product: None,
         origin: None,
+        further: false,
         group_id: None,
         codes: Vec::new(),
-    })))
+    })
 }
 
 /// What a message says. The order decides between parameters that come together (protocols/twilio.md 2).
@@ -183,7 +231,7 @@ fn content(params: &Params<'_>) -> Content {
         .or_else(|| flow(params))
         .or_else(|| list_choice(params))
         .or_else(|| button(params))
-        .or_else(|| media(params))
+        .or_else(|| media(params, 0))
         .or_else(|| {
             Some(Content::Text {
                 body: params.owned("Body")?,
@@ -256,17 +304,17 @@ fn button(params: &Params<'_>) -> Option<Content> {
     }
 }
 
-/// The first file; WhatsApp sends one in each message.
-fn media(params: &Params<'_>) -> Option<Content> {
-    let link = params.owned("MediaUrl0")?;
-    let mime_type = params.owned("MediaContentType0");
+/// One of the files. The text of the message stands below the first.
+fn media(params: &Params<'_>, place: usize) -> Option<Content> {
+    let link = params.owned(&format!("MediaUrl{place}"))?;
+    let mime_type = params.owned(&format!("MediaContentType{place}"));
     let essence = mime_type
         .as_deref()
         .and_then(|kind| kind.split(';').next())
         .unwrap_or_default()
         .trim()
         .to_ascii_lowercase();
-    let caption = params.owned("Body");
+    let caption = params.owned("Body").filter(|_| place == 0);
     let is_sticker = essence == "image/webp" && caption.is_none();
     if matches!(essence.as_str(), "text/vcard" | "text/x-vcard") {
         return Some(Content::Contacts {

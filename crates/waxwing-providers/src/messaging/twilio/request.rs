@@ -13,7 +13,7 @@ use waxwing_core::phone::Phone;
 use waxwing_core::secret::Secret;
 
 use super::outcome;
-use super::parse::{PREFIX, is_sid};
+use super::parse::{PREFIX, base_id, is_sid};
 use crate::http::{HttpOutcome, HttpRequest};
 use crate::messaging::adapter::{Account, BuildError, ChannelCheck, Endpoints};
 use crate::messaging::cloud::scrub::scrub;
@@ -68,6 +68,20 @@ impl<'a> Caller<'a> {
             sid,
             number: Phone::from_wa_id(number).map_err(|_| WRONG)?,
         })
+    }
+
+    /// The messaging service that chooses our number, if one does.
+    pub(super) fn service(&self) -> Result<Option<&'a str>, BuildError> {
+        let sid = self
+            .account
+            .credentials
+            .get(credential::MESSAGING_SERVICE_SID)
+            .map(Secret::expose)
+            .filter(|sid| !sid.is_empty());
+        match sid {
+            Some(sid) if !is_sid(sid) => Err(BuildError::Channel("messaging service SID")),
+            sid => Ok(sid),
+        }
     }
 
     /// Our number as Twilio writes it.
@@ -163,7 +177,7 @@ pub(super) fn build_typing(
     Caller::new(account, endpoints)?.post_form(
         Host::Messaging,
         "/v2/Indicators/Typing.json",
-        &[("channel", "whatsapp"), ("messageId", message.as_str())],
+        &[("channel", "whatsapp"), ("messageId", base_id(message))],
     )
 }
 

@@ -24,7 +24,11 @@ pub(super) fn build_send(
     message: Outgoing<'_>,
 ) -> Result<HttpRequest, BuildError> {
     let caller = Caller::new(account, endpoints)?;
-    let mut pairs = vec![("To", address(message.to)), ("From", caller.from())];
+    let sender = match caller.service()? {
+        Some(service) => ("MessagingServiceSid", service.to_owned()),
+        None => ("From", caller.from()),
+    };
+    let mut pairs = vec![("To", address(message.to)), sender];
     put_content(&mut pairs, message.content, message.asset)?;
     if let Some(url) = status_callback(endpoints, message.callback)? {
         pairs.push(("StatusCallback", url));

@@ -178,12 +178,36 @@ fn urls(public: &str, target: &str) -> Vec<String> {
         Some(_) => format!("{before}{after}{target}"),
         None => format!("{before}:{standard}{after}{target}"),
     };
-    vec![format!("{public}{target}"), other]
+    let mut urls = vec![format!("{public}{target}"), other];
+    // Some of Twilio's back ends sign an apostrophe of the query as its escape.
+    if let Some(query) = target.find('?').filter(|at| target[*at..].contains('\'')) {
+        let end = target.len() - query;
+        for url in urls.clone() {
+            let (address, query) = url.split_at(url.len() - end);
+            urls.push(format!("{address}{}", query.replace('\'', "%27")));
+        }
+    }
+    urls
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_apostrophe_of_the_query_may_be_escaped() {
+        let found = urls("https://a.example", "/it's?b='x'&c=%27");
+        assert_eq!(
+            found,
+            [
+                "https://a.example/it's?b='x'&c=%27",
+                "https://a.example:443/it's?b='x'&c=%27",
+                "https://a.example/it's?b=%27x%27&c=%27",
+                "https://a.example:443/it's?b=%27x%27&c=%27",
+            ]
+        );
+        assert_eq!(urls("https://a.example", "/it's").len(), 2);
+    }
 
     #[test]
     fn ports_come_and_go() {

@@ -139,16 +139,36 @@ fn compare_status(name: &str, status: &StatusUpdate, expected: &Value) {
 
 #[test]
 fn every_example_says_what_its_fixture_expects() {
-    let (mut messages, mut statuses) = (0, 0);
+    let (mut messages, mut statuses, mut pooled) = (0, 0, 0);
     for webhook in webhooks() {
         let (name, expected) = (&webhook.name, &webhook.fixture["expect"]);
         let query = Twilio.query_to_keep(webhook.query());
         let body = std::str::from_utf8(&webhook.body).unwrap();
-        let (route, body) = only(parse(&query, body).unwrap());
+        let mut parsed = parse(&query, body).unwrap();
+        let files = expected["media"].as_array().map_or(1, Vec::len);
+        assert_eq!(parsed.items.len(), files, "{name}");
+        for (further, file) in parsed.items.drain(1..).zip(1..) {
+            let ItemBody::Message(message) = further.body else {
+                panic!("{name}");
+            };
+            let (_, media) = message.content.media().unwrap();
+            let expected = &expected["media"][file];
+            assert_eq!(media.link.as_deref(), expected["url"].as_str(), "{name}");
+            assert_eq!(
+                media.mime_type.as_deref(),
+                expected["content_type"].as_str()
+            );
+        }
+        let (route, body) = only(parsed);
         let ours = expected["to"].as_str().unwrap_or("+15005550006");
+        let service = form_urlencoded::parse(&webhook.body)
+            .find(|(name, _)| name == "MessagingServiceSid")
+            .map(|(_, sid)| sid.into_owned());
+        pooled += usize::from(service.is_some());
         let expected_route = Route {
             sender_id: Some(format!("{ACCOUNT}/{ours}")),
             account_id: Some(ACCOUNT.to_owned()),
+            service_id: service,
         };
         assert_eq!(route, expected_route, "{name}");
         match body {
@@ -164,6 +184,7 @@ fn every_example_says_what_its_fixture_expects() {
         }
     }
     assert_eq!((messages, statuses), (38, 21));
+    assert!(pooled > 0);
 }
 
 #[test]
@@ -298,8 +319,8 @@ fn other_channels_and_other_products_are_passed_over() {
         };
         // It is authenticated and acknowledged all the same.
         let account = Route {
-            sender_id: None,
             account_id: Some("AC1".into()),
+            ..Route::default()
         };
         assert_eq!(Twilio.peek(recorded), [account], "{to}");
     }
@@ -382,4 +403,80 @@ fn reasons_are_classified_and_name_nobody() {
         let found = status("", &format!("{STATUS}failed{none}"));
         assert_eq!((found.error, found.codes), (None, vec![]), "{none}");
     }
+}
+
+#[test]
+fn every_file_of_a_message_is_an_item() {
+    let body = |urls: &str| {
+        format!(
+            "AccountSid=AC1&MessageSid=MM1&From=whatsapp%3A%2B447700900123&To=whatsapp%3A%2B15005550006&NumMedia=1&Body=look{urls}"
+        )
+    };
+    let urls = "&MediaUrl0=https%3A%2F%2Fa.example%2F0&MediaContentType0=image%2Fjpeg&MediaUrl1=https%3A%2F%2Fa.example%2F1\
+        &MediaContentType1=application%2Fpdf&MediaUrl2=https%3A%2F%2Fa.example%2F2&MediaUrl4=https%3A%2F%2Fa.example%2F4";
+    let parsed = parse("", &body(urls)).unwrap();
+    assert_eq!(
+        parsed,
+        parse("", &body(urls)).unwrap(),
+        "the same each time"
+    );
+    let mut found = Vec::new();
+    for (index, item) in (0..).zip(&parsed.items) {
+        assert_eq!(item.index, index);
+        let ItemBody::Message(message) = &item.body else {
+            panic!("a message");
+        };
+        let (_, media) = message.content.media().unwrap();
+        found.push((
+            message.provider_id.as_str(),
+            message.content.kind(),
+            message.content.text(),
+            media.link.as_deref().unwrap(),
+            message.further,
+        ));
+    }
+    // `NumMedia` is a hint only; what is missing ends the list.
+    assert_eq!(
+        found,
+        [
+            ("MM1", "image", Some("look"), "https://a.example/0", false),
+            ("MM1/1", "document", None, "https://a.example/1", true),
+            ("MM1/2", "document", None, "https://a.example/2", true),
+        ]
+    );
+    let many: String = (0..12)
+        .map(|n| format!("&MediaUrl{n}=https%3A%2F%2Fa.example%2F{n}"))
+        .collect();
+    assert_eq!(parse("", &body(&many)).unwrap().items.len(), 10);
+    let place = format!("{urls}&Latitude=1&Longitude=2");
+    assert_eq!(parse("", &body(&place)).unwrap().items.len(), 1);
+}
+
+#[test]
+fn a_status_without_a_number_is_its_services() {
+    let peek = |from: &str| {
+        let body = format!(
+            "AccountSid=AC1&MessageSid=SM1&MessageStatus=sent&MessagingServiceSid=MG1&To=whatsapp%3A%2B447700900123{from}"
+        );
+        Twilio.peek(Recorded {
+            query: "",
+            body: body.as_bytes(),
+        })
+    };
+    let service = Route {
+        account_id: Some("AC1".into()),
+        service_id: Some("MG1".into()),
+        ..Route::default()
+    };
+    assert_eq!(peek(""), std::slice::from_ref(&service));
+    let numbered = Route {
+        sender_id: Some("AC1/+15005550006".into()),
+        ..service
+    };
+    assert_eq!(peek("&From=whatsapp%3A%2B15005550006"), [numbered]);
+    let sms = Route {
+        account_id: Some("AC1".into()),
+        ..Route::default()
+    };
+    assert_eq!(peek("&From=%2B15005550006"), [sms]);
 }

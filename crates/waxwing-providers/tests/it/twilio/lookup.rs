@@ -1,10 +1,12 @@
 //! The list of sent messages, for sends whose outcome is unknown.
 
 use serde_json::{Value, json};
+use waxwing_core::channel::credential;
 use waxwing_core::content::{Content, Media};
 use waxwing_core::errors::ErrorClass;
 use waxwing_core::identity::Bsuid;
 use waxwing_core::phone::Phone;
+use waxwing_core::secret::Secret;
 use waxwing_core::status::DeliveryStatus;
 use waxwing_core::time::Timestamp;
 use waxwing_providers::http::HttpOutcome;
@@ -177,4 +179,36 @@ fn a_provider_without_a_list_says_so() {
     assert!(matches!(built, Err(BuildError::NotCarried { .. })));
     let read = Meta.interpret_lookup(&account(), &endpoints(), &page(&json!({"messages": []})));
     assert!(read.is_err());
+}
+
+#[test]
+fn what_a_service_sent_may_come_from_any_number() {
+    let mut account = account();
+    let service = format!("MG{}", "a".repeat(32));
+    account.credentials.set(
+        credential::MESSAGING_SERVICE_SID,
+        Secret::new(service.as_str()),
+    );
+    let (to, content) = (phone(), text("x"));
+    let asked = Twilio
+        .build_lookup(&account, &endpoints(), outgoing(&to, &content))
+        .unwrap();
+    assert!(!asked.request.url.contains("From="));
+    let listed = |sid: &str, from: Option<&str>, service: Option<&str>| json!({"direction": "outbound-api", "sid": sid, "from": from, "messaging_service_sid": service});
+    let answer = page(&json!({"messages": [
+        listed("SM1", Some("whatsapp:+15005550009"), Some(&service)),
+        listed("SM2", None, Some(&service)),
+        listed("SM3", Some("whatsapp:+15005550006"), None),
+        listed("SM4", Some("whatsapp:+15005550009"), None),
+        listed("SM5", Some("whatsapp:+15005550009"), Some("MGother")),
+    ]}));
+    let read = Twilio
+        .interpret_lookup(&account, &endpoints(), &answer)
+        .unwrap();
+    let found: Vec<&str> = read
+        .messages
+        .iter()
+        .map(|listed| listed.provider_id.as_str())
+        .collect();
+    assert_eq!(found, ["SM1", "SM2", "SM3"]);
 }

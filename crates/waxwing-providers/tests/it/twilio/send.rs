@@ -451,6 +451,38 @@ fn an_api_key_sends_in_place_of_the_token() {
 }
 
 #[test]
+fn a_messaging_service_stands_in_place_of_the_number() {
+    let (to, content) = (phone(), text("Hello"));
+    let build = |service: &str| {
+        let mut account = account();
+        account
+            .credentials
+            .set(credential::MESSAGING_SERVICE_SID, Secret::new(service));
+        let message = Outgoing {
+            to: &to,
+            content: &content,
+            reply_to: None,
+            callback: "",
+            asset: None,
+        };
+        Twilio.build_send(&account, &endpoints(), message)
+    };
+    let built = build("MGaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa").unwrap();
+    let pairs: Vec<(String, String)> = form_urlencoded::parse(&built.body).into_owned().collect();
+    let wanted = rest("send-with-messaging-service");
+    let wanted: Vec<(String, String)> =
+        serde_json::from_value(wanted["request"]["params"].clone()).unwrap();
+    let without_callback = |pairs: Vec<(String, String)>| -> Vec<(String, String)> {
+        let kept = pairs
+            .into_iter()
+            .filter(|(name, _)| name != "StatusCallback");
+        kept.collect()
+    };
+    assert_eq!(without_callback(pairs), without_callback(wanted));
+    assert!(matches!(build("MG/../1"), Err(BuildError::Channel(_))));
+}
+
+#[test]
 fn senders_that_are_none_are_refused() {
     let message = ProviderMessageId::parse("SM1").unwrap();
     for bad in [

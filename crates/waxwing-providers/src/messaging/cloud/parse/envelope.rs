@@ -254,6 +254,7 @@ impl Routes {
         let route = Route {
             sender_id,
             account_id,
+            ..Route::default()
         };
         let says_something = route.sender_id.is_some() || route.account_id.is_some();
         if says_something && self.0.len() < ROUTES_MAX && !self.0.contains(&route) {

@@ -121,6 +121,7 @@ pub(super) fn message(raw: &RawValue, people: &People<'_>, field: &str) -> Read 
         referral: wire::value(wire.referral),
         product: wire::value(context.referred_product),
         origin: wire::owned(wire.origin),
+        further: false,
         group_id: wire::owned(wire.group_id),
         codes: wire.codes(),
     };

@@ -95,6 +95,7 @@ fn read_change(change: &Change<'_>, items: &mut Items) {
     let mut route = Route {
         sender_id: None,
         account_id: change.account_id.clone(),
+        ..Route::default()
     };
     let Some(values) = wire::object::<Values<'_>>(change.value) else {
         items.push(&route, Err("a change whose value is not an object"));
