@@ -14,7 +14,16 @@ use crate::{Outcome, mutants, preflight, process, ui};
 pub const BROKEN: i32 = 1;
 
 /// What `chaos` can do here; the rig explains the rest of its options itself.
-pub const CHAOS: &[&str] = &["kill", "syscalls", "mutants"];
+pub const CHAOS: &[&str] = &[
+    "kill",
+    "syscalls",
+    "isolation",
+    "faults",
+    "neighbours",
+    "disk",
+    "dbdown",
+    "mutants",
+];
 
 /// A database engine of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +114,27 @@ fn with_database(args: &[String], durability: Durability, rig: &mut Command) -> 
     })?;
     let cluster = Cluster::start(durability)?;
     process::run(rig.args(["--pg-url", &cluster.url()]))
+}
+
+/// `chaos isolation` as it stands in the test command. `Ok(false)` means that a promise was broken.
+pub fn isolation(engine: Engine, cluster: Option<&Cluster>) -> Outcome<bool> {
+    let profile = Profile::Dev;
+    let mut rig = profile.rig();
+    rig.args(["chaos", "isolation", "--server"])
+        .arg(profile.server())
+        .args(["--engine", engine.name()]);
+    if let Some(cluster) = cluster {
+        rig.args(["--pg-url", &cluster.url()]);
+    }
+    let shown = process::shown(&rig);
+    ui::say(&shown);
+    let (code, said) = process::tee(&mut rig)?;
+    match code {
+        // A rig that ends well without a verdict has shown nothing.
+        Some(0) if said.contains("PASS isolation") => Ok(true),
+        Some(BROKEN) => Ok(false),
+        _ => Err(format!("`{shown}` could not run (exit code {code:?})")),
+    }
 }
 
 /// One round of `chaos kill`.

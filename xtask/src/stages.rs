@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::postgres::{Cluster, Durability};
 use crate::rig::{Engine, Kill, Profile};
 use crate::ui::Row;
-use crate::{Outcome, mutants, preflight, process, tidy, ui};
+use crate::{Outcome, mutants, preflight, process, rig, tidy, ui};
 
 /// Kills of each engine before a merge; a release takes 10,000 by hand.
 const KILLS: u32 = 500;
@@ -40,6 +40,14 @@ impl Context {
             None => Cluster::start(Durability::Off)?,
         };
         Ok(self.cluster.insert(cluster))
+    }
+
+    /// The cluster where the engine needs one.
+    fn cluster_for(&mut self, engine: Engine) -> Outcome<Option<&Cluster>> {
+        match engine {
+            Engine::Sqlite => Ok(None),
+            Engine::Postgres => self.cluster().map(Some),
+        }
     }
 }
 
@@ -100,6 +108,16 @@ const STAGES: &[Stage] = &[
         name: "tests",
         about: "all tests, those of the store on SQLite and PostgreSQL; Twilio's client library in Node",
         run: tests,
+    },
+    Stage {
+        name: "isolation-sqlite",
+        about: "256 people at once in 1,000 tenants on SQLite: every reply to its own sender",
+        run: |context| isolation(context, Engine::Sqlite),
+    },
+    Stage {
+        name: "isolation-postgres",
+        about: "256 people at once in 1,000 tenants on PostgreSQL: every reply to its own sender",
+        run: |context| isolation(context, Engine::Postgres),
     },
     Stage {
         name: "kill-sqlite",
@@ -323,11 +341,18 @@ fn node_modules() -> Outcome<()> {
     process::read(&mut npm).map(|_| ())
 }
 
+fn isolation(context: &mut Context, engine: Engine) -> Outcome<Done> {
+    let cluster = context.cluster_for(engine)?;
+    built(&Profile::Dev.server())?;
+    if rig::isolation(engine, cluster)? {
+        Ok(passed())
+    } else {
+        Err("a reply or a row went astray; the report above says which".to_owned())
+    }
+}
+
 fn kills(context: &mut Context, engine: Engine) -> Outcome<Done> {
-    let cluster = match engine {
-        Engine::Sqlite => None,
-        Engine::Postgres => Some(context.cluster()?),
-    };
+    let cluster = context.cluster_for(engine)?;
     built(&Profile::Dev.server())?;
     let kill = Kill {
         server: &Profile::Dev.server(),

@@ -154,6 +154,14 @@ enum Chaos {
         #[command(flatten)]
         target: Target,
     },
+    /// One tenant's provider is in trouble; how long another tenant's replies take meanwhile.
+    Neighbours {
+        #[command(flatten)]
+        target: Target,
+        /// Seconds of each fault.
+        #[arg(long, default_value_t = 8)]
+        seconds: u64,
+    },
     /// The disk is full; a flush fails (the first needs root, the second strace).
     Disk {
         #[command(flatten)]
@@ -255,6 +263,9 @@ fn run_chaos(kind: Chaos) -> Outcome<Verdict> {
         }
         Chaos::Faults { target } => {
             target.each(|engine| chaos::faults::run(&target.server, engine))
+        }
+        Chaos::Neighbours { target, seconds } => {
+            target.each(|engine| chaos::neighbours::run(&target.server, engine, seconds.max(2)))
         }
         Chaos::Disk { target } => target.each(|engine| chaos::disk::run(&target.server, engine)),
         Chaos::Dbdown {

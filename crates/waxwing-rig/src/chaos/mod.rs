@@ -7,6 +7,7 @@ pub mod disk;
 pub mod faults;
 pub mod isolation;
 pub mod kill;
+pub mod neighbours;
 pub mod scene;
 pub mod settle;
 pub mod syscalls;
