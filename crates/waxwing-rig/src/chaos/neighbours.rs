@@ -24,8 +24,8 @@ use crate::world::{self, Menu, Tenant};
 use crate::{Outcome, Verdict, say};
 
 /// Messages a second to the tenant that is watched.
-const A_SECOND: u64 = 50;
-const USERS: u64 = 100;
+const A_SECOND: u64 = 200;
+const USERS: u64 = 400;
 /// Sends a second of the tenant in trouble.
 const TROUBLED_A_SECOND: u64 = 100;
 /// How long a fault lasts before anybody looks.
