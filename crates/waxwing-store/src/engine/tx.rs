@@ -22,6 +22,7 @@ pub struct Tx<'a> {
     kind: Kind,
     failed: Option<StoreError>,
     hooks: Vec<Hook>,
+    ran_script: bool,
 }
 
 pub(crate) enum Backend<'a> {
@@ -71,6 +72,7 @@ impl<'a> Tx<'a> {
             kind,
             failed: None,
             hooks: Vec::new(),
+            ran_script: false,
         }
     }
 
@@ -249,10 +251,16 @@ impl<'a> Tx<'a> {
 
     /// Runs several statements without parameters: a step of a migration.
     pub(crate) fn script(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.ran_script = true;
         self.guarded(|backend| match backend {
             Backend::Sqlite(connection) => connection.script(sql),
             Backend::Postgres(session) => session.script(sql),
         })
+    }
+
+    /// Whether a script ran here: SQLite does not count what that changes.
+    pub(crate) fn ran_script(&self) -> bool {
+        self.ran_script
     }
 
     fn rows<R: FromRow>(&mut self, sql: Sql<'_>, params: &[Value]) -> Result<Vec<R>, StoreError> {

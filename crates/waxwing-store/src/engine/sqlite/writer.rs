@@ -16,8 +16,10 @@ use crate::engine::tx::{Backend, Tx};
 const LARGEST_GROUP: usize = 512;
 const LONGEST_GROUP: Duration = Duration::from_millis(20);
 
-/// How many bulk closures one commit takes.
+/// How many bulk closures one commit takes, and from when on it takes no more: those who wait at the other lane pay for
+/// them.
 const LARGEST_BULK: usize = 8;
+const LONGEST_BULK: Duration = Duration::from_millis(3);
 
 pub(crate) struct Writer {
     connection: Connection,
@@ -27,9 +29,14 @@ pub(crate) struct Writer {
 }
 
 /// The closures whose changes wait for the commit.
+///
+/// They run without savepoints until one of them fails after it has changed something: a savepoint keeps a copy of every
+/// page that changes after it, and hardly any closure fails. Then all is undone, those that had succeeded run again, and
+/// from there on each has a savepoint of its own.
 #[derive(Default)]
 struct Group {
     done: Vec<Box<dyn Job>>,
+    savepoints: bool,
     /// The engine has rolled the transaction back by itself; nothing of the group is left.
     lost: Option<StoreError>,
 }
@@ -92,12 +99,8 @@ impl Writer {
             return first.answer(Err(error));
         }
         let mut group = Group::default();
-        if interactive.is_empty() && bulk.is_empty() {
-            self.run_one(first, &mut group, false);
-        } else {
-            self.run_one(first, &mut group, true);
-            self.fill(&mut group, interactive, bulk);
-        }
+        self.run_one(first, &mut group);
+        self.fill(&mut group, interactive, bulk);
         self.finish(group);
         self.progress.after_commit(&self.connection, &self.fatal);
     }
@@ -116,68 +119,104 @@ impl Writer {
             }
             let next = match interactive.try_recv() {
                 // Bulk work only joins while nobody waits at the other lane.
-                Err(TryRecvError::Empty) if bulk_left > 0 => {
+                Err(TryRecvError::Empty) if bulk_left > 0 && start.elapsed() < LONGEST_BULK => {
                     bulk_left -= 1;
                     bulk.try_recv()
                 }
                 other => other,
             };
             match next {
-                Ok(Message::Job(job)) => self.run_one(job, group, true),
+                Ok(Message::Job(job)) => self.run_one(job, group),
                 Ok(Message::Stop) => self.stopping = true,
                 Err(_) => return,
             }
         }
     }
 
-    /// Runs one closure. With a savepoint its failure leaves the others alone; without, it is the only one.
-    fn run_one(&self, mut job: Box<dyn Job>, group: &mut Group, savepoint: bool) {
+    /// Runs one closure. Its failure leaves the others alone.
+    fn run_one(&self, job: Box<dyn Job>, group: &mut Group) {
         if job.abandoned() {
             return;
         }
-        if savepoint && let Err(error) = self.connection.control("SAVEPOINT one") {
-            return self.failed(job, error, group, false);
-        }
-        let outcome = job.run(&mut Tx::new(Backend::Sqlite(&self.connection), job.kind()));
-        let outcome = match outcome {
-            Ok(()) if savepoint => self.connection.control("RELEASE one"),
-            other => other,
-        };
-        match outcome {
-            Ok(()) => group.done.push(job),
-            Err(error) => self.failed(job, error, group, savepoint),
+        if group.savepoints {
+            self.run_in_savepoint(job, group);
+        } else {
+            self.run_at_large(job, group);
         }
     }
 
-    fn failed(&self, job: Box<dyn Job>, error: StoreError, group: &mut Group, savepoint: bool) {
-        // A full disk, an I/O error, a lack of memory or an interrupt may roll back everything, not only this closure.
-        if self.connection.raw().is_autocommit() {
-            let reason = if error.retriable() {
+    fn run_in_savepoint(&self, mut job: Box<dyn Job>, group: &mut Group) {
+        if let Err(error) = self.connection.control("SAVEPOINT one") {
+            group.lost = Some(error.clone());
+            return job.answer(Err(error));
+        }
+        let outcome = job
+            .run(&mut Tx::new(Backend::Sqlite(&self.connection), job.kind()))
+            .and_then(|()| self.connection.control("RELEASE one"));
+        let Err(error) = outcome else {
+            return group.done.push(job);
+        };
+        if !self.is_lost(&error, group)
+            && let Err(undo) = self
+                .connection
+                .control("ROLLBACK TO one")
+                .and_then(|()| self.connection.control("RELEASE one"))
+        {
+            group.lost = Some(undo);
+        }
+        job.answer(Err(error));
+    }
+
+    fn run_at_large(&self, mut job: Box<dyn Job>, group: &mut Group) {
+        let before = self.connection.raw().total_changes();
+        let mut tx = Tx::new(Backend::Sqlite(&self.connection), job.kind());
+        let outcome = job.run(&mut tx);
+        let Err(error) = outcome else {
+            return group.done.push(job);
+        };
+        let changed = tx.ran_script() || self.connection.raw().total_changes() != before;
+        if !self.is_lost(&error, group) && changed {
+            self.start_again(group);
+        }
+        job.answer(Err(error));
+    }
+
+    /// Undoes a group and runs those again that had succeeded, each in a savepoint.
+    fn start_again(&self, group: &mut Group) {
+        let begun = self
+            .connection
+            .control("ROLLBACK")
+            .and_then(|()| self.connection.control("BEGIN IMMEDIATE"));
+        if let Err(error) = begun {
+            group.lost = Some(error);
+            return;
+        }
+        group.savepoints = true;
+        for job in std::mem::take(&mut group.done) {
+            if let Some(error) = &group.lost {
+                job.answer(Err(error.clone()));
+            } else {
+                self.run_in_savepoint(job, group);
+            }
+        }
+    }
+
+    /// A full disk, an I/O error, a lack of memory or an interrupt may roll back everything, not only one closure.
+    fn is_lost(&self, error: &StoreError, group: &mut Group) -> bool {
+        let lost = self.connection.raw().is_autocommit();
+        if lost {
+            group.lost = Some(if error.retriable() {
                 error.clone()
             } else {
                 StoreError::Busy
-            };
-            group.lost = Some(reason);
-        } else {
-            let undone = if savepoint {
-                self.connection
-                    .control("ROLLBACK TO one")
-                    .and_then(|()| self.connection.control("RELEASE one"))
-            } else {
-                self.connection.control("ROLLBACK")
-            };
-            if let Err(undo) = undone {
-                group.lost = Some(undo);
-            }
+            });
         }
-        job.answer(Err(error));
+        lost
     }
 
     fn finish(&self, group: Group) {
         let outcome = match group.lost {
             Some(error) => Err(error),
-            // The only closure failed and was rolled back.
-            None if self.connection.raw().is_autocommit() => Ok(()),
             None => {
                 let start = Instant::now();
                 let outcome = self.connection.control("COMMIT");
