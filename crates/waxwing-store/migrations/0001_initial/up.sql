@@ -191,6 +191,7 @@ CREATE TABLE messages (
   idempotency_key {text},
   request_hash {bytes},
   provider_id_sealed {bytes},
+  -- Of what was sent; what was received is found by its mark.
   provider_id_hash {bytes},
   -- Another id of the provider, by which replies name the message (MSG91).
   provider_alias_hash {bytes},
@@ -261,9 +262,8 @@ CREATE TABLE message_costs (
   -- Millionths; NULL: no price is known.
   micros {int},
   PRIMARY KEY (tenant_id, message_id)
-) {strict};
+) {clustered};
 CREATE INDEX message_costs_day ON message_costs (tenant_id, day, category);
-CREATE INDEX message_costs_age ON message_costs (day);
 
 -- Statuses whose message is not known yet.
 CREATE TABLE parked_statuses (

@@ -21,9 +21,10 @@ statements! {
         AND status NOT IN ('queued', 'sending') ORDER BY id LIMIT 1";
     MESSAGES [tenant] = "DELETE FROM messages WHERE tenant_id = $1 AND id IN \
         (SELECT id FROM messages WHERE tenant_id = $1 AND id < $2 AND status NOT IN ('queued', 'sending') ORDER BY id LIMIT $3)";
-    /// Days, not times.
-    MESSAGE_COSTS [tenant] = "DELETE FROM message_costs WHERE (tenant_id, message_id) IN \
-        (SELECT tenant_id, message_id FROM message_costs WHERE day < $1 / 86400000000 LIMIT $2)";
+    OLD_MESSAGE_COST [tenant] = "SELECT message_id FROM message_costs WHERE tenant_id = $1 AND message_id < $2 \
+        ORDER BY message_id LIMIT 1";
+    MESSAGE_COSTS [tenant] = "DELETE FROM message_costs WHERE tenant_id = $1 AND message_id IN \
+        (SELECT message_id FROM message_costs WHERE tenant_id = $1 AND message_id < $2 ORDER BY message_id LIMIT $3)";
     PROVIDER_ASSETS [tenant] = "DELETE FROM provider_assets WHERE (tenant_id, channel_id, key_hash) IN \
         (SELECT tenant_id, channel_id, key_hash FROM provider_assets WHERE expires_at < $1 LIMIT $2)";
     /// Hours, not times.
@@ -48,7 +49,7 @@ pub enum Aging {
     Messages,
     /// Dead letters that were dealt with.
     DeadLetters,
-    /// What messages cost.
+    /// What messages cost, by the age of the message.
     MessageCosts,
     /// Things at a provider that are no longer good.
     ProviderAssets,
@@ -89,7 +90,10 @@ impl Aging {
     /// Whose rows have no index by age but ids that begin with the time: those are deleted tenant by tenant.
     #[must_use]
     pub const fn by_tenant(self) -> bool {
-        matches!(self, Self::OutboxEvents | Self::Messages)
+        matches!(
+            self,
+            Self::OutboxEvents | Self::Messages | Self::MessageCosts
+        )
     }
 }
 
@@ -114,10 +118,9 @@ pub fn delete_older(
         Aging::ParkedStatuses => tx.execute(&PARKED_STATUSES, &params![before, limit]),
         Aging::InboundMarks => tx.execute(&INBOUND_MARKS, &params![before, limit]),
         Aging::DeadLetters => tx.execute(&DEAD_LETTERS, &params![before, limit]),
-        Aging::MessageCosts => tx.execute(&MESSAGE_COSTS, &params![before, limit]),
         Aging::PortfolioPeople => tx.execute(&PORTFOLIO_PEOPLE, &params![before, limit]),
         Aging::ProviderAssets => tx.execute(&PROVIDER_ASSETS, &params![before, limit]),
-        Aging::OutboxEvents | Aging::Messages => Ok(0),
+        Aging::OutboxEvents | Aging::Messages | Aging::MessageCosts => Ok(0),
     }
 }
 
@@ -147,6 +150,7 @@ pub fn tenants_with_older(
     let tenants = tx.query::<TenantId>(&TENANTS, &params![after, TENANTS_LOOKED_AT])?;
     let look = match what {
         Aging::Messages => &OLD_MESSAGE,
+        Aging::MessageCosts => &OLD_MESSAGE_COST,
         _ => &OLD_OUTBOX_EVENT,
     };
     let sets: Vec<_> = tenants
@@ -182,6 +186,7 @@ pub fn delete_older_of(
     match what {
         Aging::Messages => tx.execute(&MESSAGES, &values),
         Aging::OutboxEvents => tx.execute(&OUTBOX_EVENTS, &values),
+        Aging::MessageCosts => tx.execute(&MESSAGE_COSTS, &values),
         _ => Ok(0),
     }
 }
