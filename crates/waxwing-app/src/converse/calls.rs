@@ -79,7 +79,7 @@ impl Writer<'_> {
             let (tenant, channel) = (called.channel.tenant_id, called.channel.channel_id);
             let key = [(tenant, channel, &called.news.provider_id)];
             let keyring = &self.tools.base.keyring;
-            let found = messages::find_by_provider_ids(tx, keyring, &key)?;
+            let found = messages::find_by_marks(tx, keyring, "call", &key)?;
             // None once its time of retention is over.
             let Some(answered) = found.into_iter().flatten().next() else {
                 self.outcome.stored_only += 1;

@@ -12,7 +12,6 @@ use waxwing_core::step::{Cause, ConversationState};
 use waxwing_store::domain::contacts::merges::Reason;
 use waxwing_store::domain::contacts::{self, ContactRow, NewContact};
 use waxwing_store::domain::conversations::{self, Remembered};
-use waxwing_store::domain::crypto::BlindPurpose;
 use waxwing_store::domain::marks::{self, Claim, Mark};
 use waxwing_store::domain::messages::{self, Answered, NewMessage, Way};
 use waxwing_store::{StoreError, Tx};
@@ -137,11 +136,7 @@ impl Writer<'_> {
             tenant_id: channel.tenant_id,
             channel_id: channel.channel_id,
             kind,
-            item_hash: base.keyring.blind(
-                channel.tenant_id,
-                BlindPurpose::Mark,
-                &[provider_id.as_str().as_bytes()],
-            ),
+            item_hash: marks::item_hash(&base.keyring, channel.tenant_id, provider_id),
             message_id: Some(MessageId::new(&*base.ids)),
             placeholder,
         }

@@ -1,8 +1,10 @@
 //! Duplicate marks: what has taken effect cannot take effect again.
 
+use waxwing_core::identity::ProviderMessageId;
 use waxwing_core::ids::{ChannelId, MessageId, TenantId};
 use waxwing_core::time::Timestamp;
 
+use super::crypto::{BlindPurpose, Keyring};
 use crate::{StoreError, Tx, params, statements};
 
 statements! {
@@ -39,6 +41,12 @@ pub enum Claim {
     Duplicate,
     /// Its placeholder was seen: the content takes the place of this message.
     Replaces(MessageId),
+}
+
+/// The keyed hash by which an item is marked.
+#[must_use]
+pub fn item_hash(keyring: &Keyring, tenant: TenantId, id: &ProviderMessageId) -> Vec<u8> {
+    keyring.blind(tenant, BlindPurpose::Mark, &[id.as_str().as_bytes()])
 }
 
 /// Claims marks in order. Of equal marks in one call the first wins.

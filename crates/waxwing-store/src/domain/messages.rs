@@ -13,7 +13,8 @@ use waxwing_core::time::Timestamp;
 use waxwing_core::window::OutsideWindow;
 
 use super::crypto::{BlindPurpose, Keyring, Place};
-use crate::{Json, SqlBuilder, StoreError, Tx, Value, inserts, params, row, statements};
+use super::marks;
+use crate::{Json, SqlBuilder, Statement, StoreError, Tx, Value, inserts, params, row, statements};
 
 inserts! {
     ADD [tenant] = messages(tenant_id uuid, id uuid, conversation_id uuid, contact_id uuid, channel_id uuid,
@@ -31,6 +32,9 @@ statements! {
         WHERE tenant_id = $1 AND channel_id = $2 AND provider_id_hash = $3 ORDER BY id LIMIT 1";
     FIND_BY_ALIAS [tenant] = "SELECT id, template_key FROM messages \
         WHERE tenant_id = $1 AND channel_id = $2 AND provider_alias_hash = $3 ORDER BY id LIMIT 1";
+    FIND_BY_MARK [tenant] = "SELECT m.id, m.template_key FROM inbound_marks k \
+        JOIN messages m ON m.tenant_id = k.tenant_id AND m.id = k.message_id \
+        WHERE k.tenant_id = $1 AND k.channel_id = $2 AND k.kind = $3 AND k.item_hash = $4";
     FIND_BY_KEY [tenant] = "SELECT id, request_hash FROM messages WHERE tenant_id = $1 AND idempotency_key = $2";
     PROVIDER_ID [tenant] = "SELECT provider_id_sealed FROM messages WHERE tenant_id = $1 AND id = $2";
     LIST [tenant] = "SELECT m.id, m.conversation_id, m.contact_id, m.channel_id, m.direction, m.kind, m.status, m.body, \
@@ -207,6 +211,11 @@ fn row_of(
         } => Some((provider_id, *sent_at)),
         Way::Out { .. } => None,
     };
+    // Statuses name what was sent. What was received is found by its mark: one index less for each message.
+    let sent = match &message.way {
+        Way::Echo { provider_id, .. } => Some(provider_id),
+        Way::In { .. } | Way::Out { .. } => None,
+    };
     let (purpose, template_key, idempotency_key, request_hash, due_at) = match &message.way {
         Way::In { .. } | Way::Echo { .. } => (None, None, None, None, now),
         Way::Out {
@@ -257,7 +266,7 @@ fn row_of(
         idempotency_key,
         request_hash,
         provider.map(|(id, _)| seal_provider_id(keyring, tenant, message.id, id)),
-        provider.map(|(id, _)| provider_id_hash(keyring, tenant, id)),
+        sent.map(|id| provider_id_hash(keyring, tenant, id)),
         0i16,
         purpose.map_or(0, Purpose::priority),
         due_at,
@@ -306,28 +315,68 @@ pub fn find_by_provider_ids(
     keyring: &Keyring,
     ids: &[(TenantId, ChannelId, &ProviderMessageId)],
 ) -> Result<Vec<Option<Answered>>, StoreError> {
+    let by_id = |(tenant, channel, id): &(TenantId, ChannelId, &ProviderMessageId)| {
+        params![*tenant, *channel, provider_id_hash(keyring, *tenant, id)]
+    };
+    let mut found: Vec<Option<Answered>> = vec![None; ids.len()];
+    fill(tx, &mut found, &FIND_BY_PROVIDER_ID, |place| {
+        by_id(&ids[place])
+    })?;
+    fill(tx, &mut found, &FIND_BY_ALIAS, |place| by_id(&ids[place]))?;
+    let missing: Vec<usize> = (0..ids.len())
+        .filter(|place| found[*place].is_none())
+        .collect();
+    let received: Vec<_> = missing.iter().map(|place| ids[*place]).collect();
+    let marked = find_by_marks(tx, keyring, "message", &received)?;
+    for (place, message) in missing.into_iter().zip(marked) {
+        found[place] = message;
+    }
+    Ok(found)
+}
+
+/// The messages that items of a kind became: what was received, and what has a mark in either direction.
+///
+/// # Errors
+/// What the database says.
+pub fn find_by_marks(
+    tx: &mut Tx<'_>,
+    keyring: &Keyring,
+    kind: &'static str,
+    ids: &[(TenantId, ChannelId, &ProviderMessageId)],
+) -> Result<Vec<Option<Answered>>, StoreError> {
     let sets: Vec<_> = ids
         .iter()
         .map(|(tenant, channel, id)| {
-            params![*tenant, *channel, provider_id_hash(keyring, *tenant, id)]
+            params![
+                *tenant,
+                *channel,
+                kind,
+                marks::item_hash(keyring, *tenant, id)
+            ]
         })
         .collect();
-    let mut found: Vec<Option<Answered>> = tx
-        .query_many(&FIND_BY_PROVIDER_ID, &sets)?
+    let rows = tx.query_many(&FIND_BY_MARK, &sets)?;
+    Ok(rows
         .into_iter()
         .map(|rows| rows.into_iter().next())
-        .collect();
+        .collect())
+}
+
+/// Looks for those that were not found yet.
+fn fill(
+    tx: &mut Tx<'_>,
+    found: &mut [Option<Answered>],
+    statement: &'static Statement,
+    key: impl Fn(usize) -> [Value; 3],
+) -> Result<(), StoreError> {
     let missing: Vec<usize> = (0..found.len())
         .filter(|place| found[*place].is_none())
         .collect();
-    let sets: Vec<_> = missing.iter().map(|place| sets[*place].clone()).collect();
-    for (place, rows) in missing
-        .into_iter()
-        .zip(tx.query_many(&FIND_BY_ALIAS, &sets)?)
-    {
+    let sets: Vec<_> = missing.iter().map(|place| key(*place)).collect();
+    for (place, rows) in missing.into_iter().zip(tx.query_many(statement, &sets)?) {
         found[place] = rows.into_iter().next();
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The message that took an idempotency key, and the hash of its request.
