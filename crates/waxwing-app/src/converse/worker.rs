@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use waxwing_core::ids::{AttemptId, NodeId};
 use waxwing_core::rates::RateCard;
@@ -39,9 +39,11 @@ const CRASHES_SUSPICIOUS: i64 = 4;
 /// A request is kept aside after so many deaths at the front, whatever a child process says: reading it may be harmless
 /// and what follows not.
 const CRASHES_MAX: i64 = 100;
-/// How many times as long as its last batch a worker rests while acknowledgements wait, and how long at most.
-const STEP_BACK: u32 = 10;
-const STEP_BACK_MAX: Duration = Duration::from_millis(500);
+/// While acknowledgements wait, workers that are behind take turns: one handles so many requests and rests, several times
+/// as long as that took, before the next one may.
+const PRESSED_BATCH: usize = 24;
+const STEP_BACK: u32 = 4;
+const STEP_BACK_MAX: Duration = Duration::from_millis(200);
 /// A request is kept aside when handling it alone failed this often in a row.
 const ERRORS_MAX: u32 = 5;
 /// Bodies of more bytes are parsed on a blocking thread.
@@ -79,6 +81,7 @@ pub struct ConverseOptions {
 pub async fn run(options: ConverseOptions) {
     let held = Arc::new(AtomicU32::new(0));
     let configs = ConfigCache::default();
+    let turns = Arc::new(Mutex::new(()));
     let mut workers = JoinSet::new();
     for partition in 0..PARTITIONS {
         let tools = Arc::new(Tools {
@@ -95,6 +98,7 @@ pub async fn run(options: ConverseOptions) {
             options: options.clone(),
             tools,
             held: Arc::clone(&held),
+            turns: Arc::clone(&turns),
             lease: None,
             suspicious: options.unclean,
             caught_up: false,
@@ -121,6 +125,8 @@ struct Worker {
     options: ConverseOptions,
     tools: Arc<Tools>,
     held: Arc<AtomicU32>,
+    /// Whose turn it is while acknowledgements wait.
+    turns: Arc<Mutex<()>>,
     lease: Option<Held>,
     /// The process before this one died, perhaps of what waits at the front.
     suspicious: bool,
@@ -211,7 +217,7 @@ impl Worker {
             self.caught_up = false;
             return Ok(false);
         };
-        let (pending, handed_over) = self.waiting().await?;
+        let (mut pending, handed_over) = self.waiting().await?;
         if pending.is_empty() {
             self.suspicious = false;
             return Ok(false);
@@ -225,12 +231,20 @@ impl Worker {
                 return Ok(true);
             }
         }
+        let behind = pending.len() >= BATCH_MAX as usize;
+        let mut turn = None;
+        if behind && self.options.inbox.under_pressure() {
+            pending.truncate(PRESSED_BATCH);
+            turn = Some(Arc::clone(&self.turns).lock_owned().await);
+        }
         let started = Instant::now();
         match self.commit(&lease, &pending, handed_over).await {
             Ok(outcome) => {
-                self.caught_up = pending.len() < BATCH_MAX as usize;
+                self.caught_up = !behind;
                 self.announce(outcome);
-                self.step_back(started.elapsed()).await;
+                if turn.is_some() {
+                    self.step_back(started.elapsed()).await;
+                }
             }
             Err(error) if error == NOT_THE_FRONT => {}
             Err(error) if error == STALE_DIRECTORY => {
@@ -269,13 +283,11 @@ impl Worker {
         Ok((pending, false))
     }
 
-    /// Acknowledgements come first: while many wait, a worker rests several times as long as its batch took.
+    /// Acknowledgements come first: they share the database's writer with what handles requests.
     async fn step_back(&mut self, took: Duration) {
-        if self.options.inbox.under_pressure() {
-            tokio::select! {
-                () = tokio::time::sleep((took * STEP_BACK).min(STEP_BACK_MAX)) => {}
-                _ = self.options.stop.changed() => {}
-            }
+        tokio::select! {
+            () = tokio::time::sleep((took * STEP_BACK).min(STEP_BACK_MAX)) => {}
+            _ = self.options.stop.changed() => {}
         }
     }
 
