@@ -4,6 +4,7 @@
 mod absorb;
 mod job;
 mod prepare;
+mod samples;
 mod submit;
 mod sync;
 
@@ -26,6 +27,7 @@ use waxwing_store::{StoreError, Tx};
 
 use crate::Base;
 use crate::directory::{Channel, DirectoryHandle};
+use crate::media::Files;
 
 pub use self::absorb::{Fault, fault_code, heard, revealed};
 pub use self::job::{SyncOptions, run};
@@ -103,6 +105,7 @@ pub struct MessageTemplates {
     directory: DirectoryHandle,
     client: HttpClient,
     endpoints: Arc<Endpoints>,
+    files: Files,
 }
 
 impl MessageTemplates {
@@ -113,12 +116,14 @@ impl MessageTemplates {
         directory: DirectoryHandle,
         client: HttpClient,
         endpoints: Arc<Endpoints>,
+        files: Files,
     ) -> Self {
         Self {
             base,
             directory,
             client,
             endpoints,
+            files,
         }
     }
 
@@ -261,6 +266,7 @@ impl MessageTemplates {
         let api = template_api(channel.kind);
         let (account, endpoints) = (&channel.account, &*self.endpoints);
         let provider_id = record.provider_id.as_deref().unwrap_or_default();
+        let new = &self.with_samples(&channel, new).await?;
         let request = api.build_edit(account, endpoints, provider_id, new, category)?;
         let Some(request) = request else {
             return Err(ManageError::NotPossible(

@@ -166,6 +166,8 @@ pub(crate) struct Call<'a> {
     pub(crate) edge: &'a str,
     pub(crate) query: &'a str,
     pub(crate) content_type: &'a str,
+    /// Where an upload goes on.
+    pub(crate) file_offset: &'a str,
     pub(crate) body: Bytes,
 }
 
@@ -252,7 +254,7 @@ async fn graph_call(hub: &Arc<Hub>, head: &Parts, body: Incoming) -> Result<Answ
     };
     let edge = segments.next().unwrap_or("");
     let content_type = text(head, "content-type");
-    let limit = if edge == "media" {
+    let limit = if edge == "media" || id.starts_with("upload:") {
         MAX_UPLOAD
     } else {
         MAX_JSON
@@ -283,6 +285,7 @@ async fn graph_call(hub: &Arc<Hub>, head: &Parts, body: Incoming) -> Result<Answ
         edge,
         query,
         content_type,
+        file_offset: text(head, "file_offset"),
         body,
     };
     let Some(token) = token.filter(|t| !t.is_empty()) else {

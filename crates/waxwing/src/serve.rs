@@ -487,6 +487,7 @@ impl Wiring<'_> {
             self.directory.clone(),
             self.client.clone(),
             Arc::clone(&self.endpoints),
+            self.files.clone(),
         )
     }
 

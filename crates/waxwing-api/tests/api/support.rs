@@ -63,13 +63,14 @@ async fn handles(base: &Base, endpoints: Arc<Endpoints>) -> AppHandles {
         .unwrap();
     let inbox = InboxSignal::default();
     let (delivery, _) = signal();
+    let files = Files::new(
+        base.clone(),
+        Vault::in_memory(base.keyring.clone()),
+        std::time::Duration::from_secs(3_600),
+    );
     AppHandles {
         directory: directory.clone(),
-        files: Files::new(
-            base.clone(),
-            Vault::in_memory(base.keyring.clone()),
-            std::time::Duration::from_secs(3_600),
-        ),
+        files: files.clone(),
         ingest: Ingest::start(
             base.clone(),
             directory.clone(),
@@ -83,6 +84,7 @@ async fn handles(base: &Base, endpoints: Arc<Endpoints>) -> AppHandles {
             directory,
             HttpClient::new(HttpLimits::default()),
             endpoints,
+            files,
         ),
         dead_letters: DeadLetters::new(base.clone(), delivery, inbox),
         verify_token: None,

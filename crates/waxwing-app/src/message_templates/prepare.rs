@@ -1,6 +1,7 @@
 //! What a send of a message template has to give, checked against what is known of the template.
 
 use serde_json::Value;
+use waxwing_core::channel::ChannelKind;
 use waxwing_core::content::{Content, Violation};
 use waxwing_core::ids::{ChannelId, TenantId};
 use waxwing_core::message_template::{fold_language, parameters};
@@ -83,8 +84,13 @@ impl MessageTemplates {
                 parameters::components(&record.template, &variables, path)
             }
         };
+        // Twilio knows a template by its ContentSid only.
+        let name = match record.provider_id {
+            Some(sid) if channel.kind == ChannelKind::Twilio => sid,
+            _ => given.name,
+        };
         Ok(components.map(|components| Content::MessageTemplate {
-            name: given.name,
+            name,
             language,
             components,
         }))

@@ -109,7 +109,8 @@ impl MessageTemplates {
                 reason: None,
             },
             None => {
-                let request = api.build_create(account, endpoints, template)?;
+                let template = self.with_samples(channel, template).await?;
+                let request = api.build_create(account, endpoints, &template)?;
                 api.interpret_create(&self.call(request).await)?
             }
         };

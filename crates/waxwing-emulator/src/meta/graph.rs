@@ -14,7 +14,7 @@ use crate::server::Call;
 use crate::state::{Number, lock, read, write};
 use crate::webhook::handshake;
 
-const APP_ID: &str = "634974688087057";
+pub(crate) const APP_ID: &str = "634974688087057";
 const BUSINESS_ID: &str = "506914307656634";
 
 fn has_token(number: &Number, token: &str) -> bool {
@@ -54,6 +54,9 @@ pub(crate) async fn serve(hub: &Arc<Hub>, call: &Call<'_>, token: &str) -> Resul
             call.param("hash").unwrap_or_default(),
         );
         return Ok(hub.media_download(&id, &hash));
+    }
+    if let Some(answer) = crate::meta::uploads::serve(hub, call) {
+        return Ok(answer);
     }
     let verb = if *call.method == Method::POST {
         "post"
@@ -340,7 +343,13 @@ async fn waba_call(hub: &Arc<Hub>, call: &Call<'_>, waba: &Arc<Waba>) -> Answer 
             Answer::value(hub, call.version, &json!({ "data": data }))
         }
         ("POST", "message_templates") => {
-            let created = lock(&waba.templates).create(&arguments(call), &hub.rng);
+            let arguments = arguments(call);
+            if hub.config.checks.templates
+                && let Some(error) = crate::meta::uploads::unknown_handle(hub, &arguments)
+            {
+                return Answer::error(hub, call.version, &error);
+            }
+            let created = lock(&waba.templates).create(&arguments, &hub.rng);
             match created {
                 Ok((id, answer)) => {
                     hub.order_review(waba, &id);

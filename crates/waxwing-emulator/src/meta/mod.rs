@@ -7,6 +7,7 @@ pub(crate) mod json;
 pub(crate) mod send;
 pub(crate) mod templates;
 pub(crate) mod templates_create;
+pub(crate) mod uploads;
 pub(crate) mod validate;
 pub(crate) mod wire;
 
@@ -42,6 +43,8 @@ pub(crate) struct Waba {
 #[derive(Debug, Default)]
 pub(crate) struct Accounts {
     wabas: RwLock<HashMap<String, Arc<Waba>>>,
+    /// Resumable uploads.
+    pub(crate) uploads: Mutex<uploads::Uploads>,
 }
 
 impl Accounts {

@@ -117,6 +117,7 @@ fn component(value: &Value, category: &str) -> Checked<Value> {
         "HEADER" => header(
             out["format"].as_str().unwrap_or("TEXT"),
             words.unwrap_or(""),
+            value,
         )?,
         "FOOTER" => {
             let words = words.unwrap_or("");
@@ -193,14 +194,25 @@ fn body(words: &str, value: &Value) -> Checked<()> {
     Ok(())
 }
 
-fn header(format: &str, words: &str) -> Checked<()> {
+fn header(format: &str, words: &str, value: &Value) -> Checked<()> {
     let wrong = |text: &'static str| Err(bad(2_388_047, "Header format incorrect", text));
     match format {
         "TEXT" if words.is_empty() || words.chars().count() > 60 => {
             wrong("A text header has 1 to 60 characters.")
         }
         "TEXT" if variables(words).len() > 1 => wrong("A header has at most one variable."),
-        "TEXT" | "IMAGE" | "VIDEO" | "DOCUMENT" | "LOCATION" | "PRODUCT" => Ok(()),
+        "IMAGE" | "VIDEO" | "DOCUMENT" => {
+            let sample = value.pointer("/example/header_handle/0");
+            match sample.and_then(Value::as_str) {
+                Some(sample) if !sample.is_empty() => Ok(()),
+                _ => Err(bad(
+                    2_388_043,
+                    "Message template is missing expected fields",
+                    "A header of media needs a sample in example.header_handle.",
+                )),
+            }
+        }
+        "TEXT" | "LOCATION" | "PRODUCT" => Ok(()),
         _ => wrong("The format is not known."),
     }
 }

@@ -19,7 +19,9 @@ pub use self::adapter::{
     Messaging, Outgoing, Pace, Recipient, Recorded,
 };
 pub use self::cloud::parse::Unreadable;
-pub use self::template_api::{Created, TemplateApi, TemplateError, TemplateFailure, TemplatePage};
+pub use self::template_api::{
+    Created, Sample, SampleWay, TemplateApi, TemplateError, TemplateFailure, TemplatePage,
+};
 
 /// The adapter of a kind of channel.
 #[must_use]

@@ -98,6 +98,28 @@ impl TemplateError {
     }
 }
 
+/// How a provider takes the sample file of a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SampleWay {
+    /// It is uploaded and named by a handle.
+    Handle,
+    /// It is fetched by link when the template is handed in.
+    Link,
+    /// It is fetched by link for every message, since it is what is sent.
+    LastingLink,
+}
+
+/// A sample file that is to be uploaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample<'a> {
+    /// Its type.
+    pub mime: &'a str,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// A name with the ending of its type.
+    pub filename: &'a str,
+}
+
 /// The management of message templates at one provider.
 pub trait TemplateApi: std::fmt::Debug + Send + Sync {
     /// Whether the provider tells by webhook what becomes of a template; otherwise it has to be asked.
@@ -208,6 +230,57 @@ pub trait TemplateApi: std::fmt::Debug + Send + Sync {
         _name: &str,
     ) -> Result<Option<HttpRequest>, BuildError> {
         Ok(None)
+    }
+
+    /// How the provider takes the sample file of a header.
+    fn sample_way(&self) -> SampleWay {
+        SampleWay::Link
+    }
+
+    /// Builds the call that opens the upload of a sample, for [`SampleWay::Handle`].
+    ///
+    /// # Errors
+    /// A [`BuildError`] when the channel is not usable or the provider has no uploads.
+    fn build_sample(
+        &self,
+        _account: &Account,
+        _endpoints: &Endpoints,
+        _sample: Sample<'_>,
+    ) -> Result<HttpRequest, BuildError> {
+        Err(BuildError::Content(
+            "the provider takes no uploads".to_owned(),
+        ))
+    }
+
+    /// What the answer to [`TemplateApi::build_sample`] says: the name of the upload.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn interpret_sample(&self, answer: &HttpOutcome) -> Result<String, TemplateError> {
+        read(answer).and_then(|(status, _)| Err(unreadable(status)))
+    }
+
+    /// Builds the call that carries the bytes of a sample; they are its body.
+    ///
+    /// # Errors
+    /// A [`BuildError`] when the channel is not usable or the provider has no uploads.
+    fn build_sample_bytes(
+        &self,
+        _account: &Account,
+        _endpoints: &Endpoints,
+        _upload: &str,
+    ) -> Result<HttpRequest, BuildError> {
+        Err(BuildError::Content(
+            "the provider takes no uploads".to_owned(),
+        ))
+    }
+
+    /// What the answer to [`TemplateApi::build_sample_bytes`] says: the handle.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn interpret_sample_bytes(&self, answer: &HttpOutcome) -> Result<String, TemplateError> {
+        read(answer).and_then(|(status, _)| Err(unreadable(status)))
     }
 
     /// Whether a deletion takes all languages of the name.

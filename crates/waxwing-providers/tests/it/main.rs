@@ -12,6 +12,7 @@ mod msg91;
 mod mutation;
 mod providers;
 mod robust;
+mod samples;
 mod send;
 mod support;
 mod templates;

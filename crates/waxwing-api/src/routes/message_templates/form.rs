@@ -140,6 +140,8 @@ pub struct MessageTemplateInput {
     /// How many seconds a message is kept for a phone that is off; -1 for 30 days.
     ttl_seconds: Option<i64>,
     /// Its parts in Meta's form: `HEADER`, `BODY`, `FOOTER`, `BUTTONS`, `CAROUSEL`, each variable with an example.
+    /// A header of a picture, film or paper names its sample in `example.header_handle`: the id of an uploaded file, a
+    /// link, or a handle of the provider. Submitting it brings the file there.
     #[schema(value_type = Option<Vec<Object>>)]
     components: Option<Vec<serde_json::Value>>,
     /// With a change of one that was submitted: hand it in although the linter warns.

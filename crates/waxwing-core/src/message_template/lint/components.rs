@@ -82,7 +82,7 @@ fn header(part: &Header, format: ParameterFormat, path: &str, found: &mut Findin
             "example_missing",
             format!("{path}.example"),
             "there is no sample file",
-            "Give one under `example.header_handle`: the handle of an upload, or a link where the provider takes links.",
+            "Give one under `example.header_handle`: the id of an uploaded file, a link, or a handle of the provider.",
         ),
         _ => {}
     }

@@ -1,6 +1,7 @@
 //! Meta's WhatsApp Cloud API (protocols/meta.md). Pure: bytes and settings in, plain data out.
 
 mod request;
+mod samples;
 pub(crate) mod templates;
 mod verify;
 

@@ -68,10 +68,15 @@ impl<'a> Caller<'a> {
 
     /// The token goes into the header, never into the query, where it would leak into logs.
     pub(super) fn headers(&self) -> Result<HeaderMap, BuildError> {
+        self.headers_by("Bearer")
+    }
+
+    /// As [`Caller::headers`], with another scheme of authorization.
+    pub(super) fn headers_by(&self, scheme: &str) -> Result<HeaderMap, BuildError> {
         if self.access_token.is_empty() {
             return Err(BuildError::Credential("access token"));
         }
-        let bearer = format!("Bearer {}", self.access_token.expose());
+        let bearer = format!("{scheme} {}", self.access_token.expose());
         let mut bearer =
             HeaderValue::from_str(&bearer).map_err(|_| BuildError::Credential("access token"))?;
         bearer.set_sensitive(true);

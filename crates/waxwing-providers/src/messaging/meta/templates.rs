@@ -5,11 +5,13 @@ use serde_json::json;
 use waxwing_core::message_template::MessageTemplate;
 
 use super::request::Caller;
+use super::samples;
 use crate::http::{HttpOutcome, HttpRequest};
 use crate::messaging::adapter::{Account, BuildError, Endpoints};
 use crate::messaging::cloud::templates as cloud;
 use crate::messaging::template_api::{
-    Created, TemplateApi, TemplateError, TemplatePage, read, request, unreadable, word,
+    Created, Sample, SampleWay, TemplateApi, TemplateError, TemplatePage, read, request,
+    unreadable, word,
 };
 
 /// What is asked of each template.
@@ -136,6 +138,36 @@ impl TemplateApi for MetaTemplates {
         pairs.extend(provider_id.map(|id| ("hsm_id", id)));
         pairs.push(("name", name));
         edge(Method::DELETE, account, endpoints, &query(&pairs), None).map(Some)
+    }
+
+    fn sample_way(&self) -> SampleWay {
+        SampleWay::Handle
+    }
+
+    fn build_sample(
+        &self,
+        account: &Account,
+        endpoints: &Endpoints,
+        sample: Sample<'_>,
+    ) -> Result<HttpRequest, BuildError> {
+        samples::open(account, endpoints, sample)
+    }
+
+    fn interpret_sample(&self, answer: &HttpOutcome) -> Result<String, TemplateError> {
+        samples::opened(answer)
+    }
+
+    fn build_sample_bytes(
+        &self,
+        account: &Account,
+        endpoints: &Endpoints,
+        upload: &str,
+    ) -> Result<HttpRequest, BuildError> {
+        samples::fill(account, endpoints, upload)
+    }
+
+    fn interpret_sample_bytes(&self, answer: &HttpOutcome) -> Result<String, TemplateError> {
+        samples::filled(answer)
     }
 
     fn interpret_done(&self, answer: &HttpOutcome) -> Result<(), TemplateError> {

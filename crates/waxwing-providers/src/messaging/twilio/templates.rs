@@ -20,8 +20,8 @@ use crate::http::{HttpOutcome, HttpRequest};
 use crate::messaging::adapter::{Account, BuildError, Endpoints};
 use crate::messaging::cloud::scrub::scrub;
 use crate::messaging::template_api::{
-    Created, TemplateApi, TemplateError, TemplateFailure, TemplatePage, read, reason, request,
-    unreadable, word,
+    Created, SampleWay, TemplateApi, TemplateError, TemplateFailure, TemplatePage, read, reason,
+    request, unreadable, word,
 };
 
 /// Templates of a page.
@@ -363,6 +363,10 @@ fn button(action: &Value) -> Value {
 }
 
 impl TemplateApi for TwilioTemplates {
+    fn sample_way(&self) -> SampleWay {
+        SampleWay::LastingLink
+    }
+
     fn tells(&self) -> bool {
         false
     }
