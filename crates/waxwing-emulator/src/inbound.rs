@@ -11,7 +11,7 @@ use crate::hub::Hub;
 use crate::ids::Way;
 use crate::ledger::WebhookKind;
 use crate::provider::{CallNews, Form, Parcel, Said};
-use crate::shown::{ShownMessage, Tick};
+use crate::shown::{ShownMedia, ShownMessage, Tick};
 use crate::state::{Number, UserState, lock, read};
 use crate::webhook::About;
 
@@ -95,6 +95,19 @@ impl Inbound {
         }
     }
 
+    /// The file in the user's own bubble.
+    fn media(&self) -> Option<ShownMedia> {
+        match &self.act {
+            Act::Media { kind, id, .. } => Some(ShownMedia {
+                kind: kind.clone(),
+                id: Some(id.clone()),
+                link: None,
+                filename: None,
+            }),
+            _ => None,
+        }
+    }
+
     /// Text for the user's own bubble.
     pub(crate) fn text(&self) -> String {
         match &self.act {
@@ -157,6 +170,7 @@ impl Hub {
         }
         let mut shown = ShownMessage::new(&id, false, inbound.kind(), now / 1000);
         shown.text = inbound.text();
+        shown.media = inbound.media();
         shown.reply_to.clone_from(&inbound.reply_to);
         shown.tick = Tick::Delivered;
         state.show(shown, self.config.thread_length);

@@ -20,6 +20,19 @@
     return data;
   }
 
+  const providers = { meta: "Meta", twilio: "Twilio", dialog360: "360dialog", msg91: "MSG91" };
+  const provider = (number) => providers[number.provider] || number.provider;
+
+  // What a file is called: its name, or the end of its address.
+  function called(media) {
+    if (media.filename) return media.filename;
+    if (!media.link) return "";
+    const plain = media.link.split(/[?#]/)[0];
+    const end = plain.slice(plain.lastIndexOf("/") + 1);
+    if (end.includes(".")) return end.length > 40 ? `${end.slice(0, 39)}…` : end;
+    return URL.canParse(media.link) ? new URL(media.link).host : "";
+  }
+
   const line = (text) => { if ($("line").textContent !== text) $("line").textContent = text; };
 
   // *bold*, _italic_, ~struck~ and ```code``` as WhatsApp shows them.
@@ -102,8 +115,17 @@
     const quoted = message.reply_to && state.messages.get(message.reply_to);
     if (quoted) node.append(element("div", "quote", quoted.text || quoted.kind));
     if (message.media) {
-      const name = message.media.filename || message.media.link || message.media.id || "";
-      node.append(element("span", "media", `${message.media.kind} ${name}`));
+      const file = element("span", "media");
+      file.append(element("strong", "", message.media.kind));
+      const name = called(message.media);
+      if (name) file.append(element("span", "", name));
+      if (message.media.link) file.title = message.media.link;
+      node.append(file);
+    }
+    if (message.kind === "location") {
+      const place = element("span", "media");
+      place.append(element("strong", "", "location"));
+      node.append(place);
     }
     if (message.header) node.append(element("div", "head", message.header));
     const body = element("div");
@@ -146,7 +168,8 @@
         if (data.rev < state.rev) { clear(); continue; }
         state.rev = data.rev;
         show(data.messages);
-        line("online");
+        const business = state.numbers.find((n) => n.id === number);
+        line(business ? `online · +${business.display} at ${provider(business)}` : "online");
         pause = 500;
         if (!data.rev) await new Promise((done) => setTimeout(done, 1000));
       } catch (error) {
@@ -215,8 +238,7 @@
     const select = $("number");
     if (select.options.length !== state.numbers.length) {
       select.replaceChildren(...state.numbers.map((n) => {
-        const via = n.provider === "meta" ? "" : `, ${n.provider}`;
-        const option = element("option", "", `${n.name} (+${n.display}${via})`);
+        const option = element("option", "", `${provider(n)} +${n.display} ${n.name}`);
         option.value = n.id;
         return option;
       }));
