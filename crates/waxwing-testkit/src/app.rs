@@ -12,7 +12,8 @@ use waxwing_emulator::{Emulator, EmulatorConfig, NumberConfig, Phone, User};
 use crate::http::Api;
 use crate::webhook::{NUMBER, SECRET, Tenant, VERIFY_TOKEN};
 
-const ADMIN_TOKEN: &str = "test-admin-token-0123456789abcdef";
+/// The platform administrator's token of every server.
+pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789abcdef";
 const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -101,7 +102,8 @@ impl TestApp {
         let schema = format!("it_{}", hex::encode(random::<8>()));
         let api = Api::new("http://unset", ADMIN_TOKEN);
         let port = match options.kind {
-            ChannelKind::Twilio => free_port(),
+            // Files go there by link.
+            ChannelKind::Twilio | ChannelKind::Msg91 => free_port(),
             _ => 0,
         };
         let mut app = Self {

@@ -178,9 +178,51 @@ pub struct SendArgs {
     /// At most one message gets this key
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
+    /// What becomes of it when the contact has not written within a day: refuse, wait, or template:NAME:LANGUAGE (an
+    /// approved message template without variables goes in its place)
+    #[arg(long, value_name = "CHOICE", default_value = "refuse")]
+    pub outside_window: OutsideChoice,
     /// From whom
     #[command(flatten)]
     pub of: OfTenant,
+}
+
+/// What `--outside-window` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutsideChoice {
+    /// It is not sent.
+    Refuse,
+    /// It waits for the contact.
+    Wait,
+    /// A message template goes in its place.
+    Template {
+        /// Its name.
+        name: String,
+        /// Its language.
+        language: String,
+    },
+}
+
+impl std::str::FromStr for OutsideChoice {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "refuse" => return Ok(Self::Refuse),
+            "wait" => return Ok(Self::Wait),
+            _ => {}
+        }
+        let named = text.strip_prefix("template:");
+        match named.and_then(|named| named.split_once(':')) {
+            Some((name, language)) if !name.is_empty() && !language.is_empty() => {
+                Ok(Self::Template {
+                    name: name.to_owned(),
+                    language: language.to_owned(),
+                })
+            }
+            _ => Err("say refuse, wait or template:NAME:LANGUAGE"),
+        }
+    }
 }
 
 /// A number of Meta's Cloud API. Secrets are read from files, since others can see a command line.

@@ -1,5 +1,6 @@
 //! Channels of a tenant. Credentials can be written and never read.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::Json;
@@ -160,10 +161,21 @@ async fn list_channels(
         .store
         .read(move |tx| channels::list(tx, &keyring, tenant, after, rows))
         .await?;
+    let known = state
+        .store
+        .read(move |tx| channel_health::all(tx, tenant))
+        .await?;
+    let mut known: HashMap<_, _> = known.into_iter().map(|row| (row.channel_id, row)).collect();
     let next_cursor = page.finish(LIST, &mut records, |record| record.channel_id.uuid());
     let channels = records
         .into_iter()
-        .map(|record| view(&state, record))
+        .map(|record| {
+            let health = known.remove(&record.channel_id);
+            ChannelView {
+                health: health.map(Into::into),
+                ..view(&state, record)
+            }
+        })
         .collect();
     Ok(Json(ChannelList {
         ok: Success,

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::cli::{
-    ChannelAction, DeadLetterAction, NumberArgs, OfTenant, Remote, SendArgs, SenderArgs,
-    TenantAction,
+    ChannelAction, DeadLetterAction, NumberArgs, OfTenant, OutsideChoice, Remote, SendArgs,
+    SenderArgs, TenantAction,
 };
 use crate::client::Client;
 use crate::failure::Failure;
@@ -39,6 +39,15 @@ pub async fn send(settings: &Settings, args: &SendArgs) -> Result<(), Failure> {
             "send/template"
         }
     };
+    match &args.outside_window {
+        OutsideChoice::Refuse => {}
+        OutsideChoice::Wait => body["outsideWindow"] = json!("wait"),
+        OutsideChoice::Template { name, language } => {
+            body["outsideWindow"] = json!({
+                "messageTemplate": { "name": name, "language": language }
+            });
+        }
+    }
     let answer = client.post(&of(&args.of, path)?, &body).await?;
     let message = &answer["message"];
     show(&args.of.remote, &answer, || {

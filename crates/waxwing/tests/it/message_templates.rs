@@ -403,6 +403,12 @@ async fn templates_are_read_by_the_clock(app: TestApp) {
         body["channel"]["health"]["templatesSyncedAt"].is_string()
     })
     .await;
+    // The list shows it as well.
+    let all = format!("/api/tenants/{}/channels", bank.id);
+    until(&app, &all, |body| {
+        body["channels"][0]["health"]["templatesSyncedAt"].is_string()
+    })
+    .await;
 }
 
 on_both!(news_of_the_account_change_the_channel);

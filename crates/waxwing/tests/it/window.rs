@@ -189,3 +189,43 @@ async fn a_scheduled_message_meets_the_window_when_its_time_comes(app: TestApp) 
     app.messages_until(&bank, "status=delivered", |found| found.len() == 3)
         .await;
 }
+
+on_both!(the_command_line_makes_the_choice);
+async fn the_command_line_makes_the_choice(app: TestApp) {
+    let bank = app.bank().await;
+    let send = |choice: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_waxwing"))
+            .args([
+                "send",
+                "--server",
+                app.api.base(),
+                "--tenant",
+                &bank.id,
+                "--json",
+            ])
+            .args(["+16505551234", "Hello", "--outside-window", choice])
+            .current_dir(app.data_dir())
+            .env_clear()
+            .env("ADMIN_TOKEN", waxwing_testkit::ADMIN_TOKEN)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), format!("{text}{errors}"))
+    };
+    let (sent, words) = send("refuse");
+    assert!(!sent && words.contains("has never written"), "{words}");
+    let (sent, words) = send("later");
+    assert!(!sent && words.contains("template:NAME:LANGUAGE"), "{words}");
+    let (sent, words) = send("template:hello:en");
+    assert!(sent, "{words}");
+    let (sent, words) = send("wait");
+    assert!(sent && words.contains("\"waitsFor\""), "{words}");
+    let kinds: Vec<Value> = app
+        .messages(&bank, "direction=OUT")
+        .await
+        .into_iter()
+        .map(|message| message["outsideWindow"].clone())
+        .collect();
+    assert_eq!(kinds, [json!("wait"), json!("template")]);
+}
