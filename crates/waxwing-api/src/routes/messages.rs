@@ -29,7 +29,7 @@ use crate::state::ApiState;
 use self::form::{Envelope, SendForm, TemplateSendForm};
 use self::view::MessageView;
 use super::media::switched_off;
-use super::media::view::named_by;
+use super::media::view::{MediaView, named_by};
 
 pub mod form;
 pub mod read;
@@ -341,7 +341,9 @@ async fn with_files(
     let files = named_by(state, tenant, contents).await?;
     for message in messages {
         if let Some(id) = message.content.get("mediaId").and_then(|id| id.as_str()) {
-            message.media = files.get(id).cloned();
+            let kept = files.get(id).cloned();
+            let gone = || MediaView::deleted(id, &message.content);
+            message.media = Some(kept.unwrap_or_else(gone));
         }
     }
     Ok(())

@@ -17,7 +17,7 @@ use crate::state::ApiState;
 #[serde(rename_all = "camelCase")]
 pub struct MediaView {
     id: String,
-    /// `pending` while it is being fetched, then `stored` or `failed`.
+    /// `pending` while it is being fetched, then `stored` or `failed`; `deleted` in a message whose file is no longer kept.
     status: String,
     /// `image`, `video`, `audio`, `document` or `sticker`.
     kind: String,
@@ -37,10 +37,11 @@ pub struct MediaView {
     /// The message that it came with; null for an upload.
     message_id: Option<String>,
     channel_id: Option<String>,
-    created_at: String,
-    updated_at: String,
+    /// Null once it is deleted, as are the two below.
+    created_at: Option<String>,
+    updated_at: Option<String>,
     /// When it is deleted.
-    expires_at: String,
+    expires_at: Option<String>,
 }
 
 /// Why there is no file.
@@ -95,10 +96,37 @@ impl MediaView {
             error,
             message_id: row.message_id.map(|id| id.to_string()),
             channel_id: row.channel_id.map(|id| id.to_string()),
-            created_at: row.created_at.rfc3339(),
-            updated_at: row.updated_at.rfc3339(),
-            expires_at: row.expires_at.rfc3339(),
+            created_at: Some(row.created_at.rfc3339()),
+            updated_at: Some(row.updated_at.rfc3339()),
+            expires_at: Some(row.expires_at.rfc3339()),
         })
+    }
+
+    /// The view of a file that a message names and that is no longer kept.
+    #[must_use]
+    pub fn deleted(id: &str, content: &serde_json::Value) -> Self {
+        let word = |name: &str| content.get(name)?.as_str().map(str::to_owned);
+        Self {
+            id: id.to_owned(),
+            status: "deleted".to_owned(),
+            kind: word("type").unwrap_or_default(),
+            mime_type: word("mimeType"),
+            type_mismatch: false,
+            size: None,
+            sha256: None,
+            filename: None,
+            url: None,
+            error: Some(MediaError {
+                class: ErrorClass::Media.as_str().to_owned(),
+                message: "its time of retention is over".to_owned(),
+                hint: "Files are deleted after WHATSAPP_MESSAGE_RETENTION_DAYS, at the earliest after 90 days.",
+            }),
+            message_id: None,
+            channel_id: None,
+            created_at: None,
+            updated_at: None,
+            expires_at: None,
+        }
     }
 }
 
