@@ -10,14 +10,14 @@ use crate::support::{SOON, on_both};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0";
 
-fn picture(size: usize) -> Bytes {
+pub fn picture(size: usize) -> Bytes {
     let mut bytes = PNG.to_vec();
     bytes.extend((0..size).map(|n| (n % 251) as u8));
     bytes.into()
 }
 
 /// Waits until the file of every inbound message has left `pending`.
-async fn fetched(app: &TestApp, tenant: &Tenant, count: usize) -> Vec<Value> {
+pub async fn fetched(app: &TestApp, tenant: &Tenant, count: usize) -> Vec<Value> {
     let done = |found: &[Value]| {
         found.len() == count
             && found.iter().all(|message| {
@@ -33,7 +33,7 @@ async fn fetched(app: &TestApp, tenant: &Tenant, count: usize) -> Vec<Value> {
         .collect()
 }
 
-async fn download(app: &TestApp, url: &Value, range: Option<&str>) -> Answer {
+pub async fn download(app: &TestApp, url: &Value, range: Option<&str>) -> Answer {
     let path = url.as_str().expect("a link").to_owned();
     app.api
         .send(|client, base| {
@@ -46,7 +46,13 @@ async fn download(app: &TestApp, url: &Value, range: Option<&str>) -> Answer {
         .await
 }
 
-async fn upload(app: &TestApp, tenant: &Tenant, query: &str, mime: &str, body: Bytes) -> Answer {
+pub async fn upload(
+    app: &TestApp,
+    tenant: &Tenant,
+    query: &str,
+    mime: &str,
+    body: Bytes,
+) -> Answer {
     let path = format!("/api/tenants/{}/media{query}", tenant.id);
     let (mime, token) = (mime.to_owned(), app.api.token().to_owned());
     app.api
@@ -65,7 +71,7 @@ fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
 }
 
 /// The files below a folder.
-fn files(folder: &Path) -> usize {
+pub fn files(folder: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return 0;
     };
