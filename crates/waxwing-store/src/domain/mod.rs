@@ -107,6 +107,11 @@ pub const MODULES: &[Module] = &[
         inserts: messages::INSERTS,
     },
     Module {
+        name: "messages::find",
+        statements: messages::find::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
         name: "portfolio",
         statements: portfolio::STATEMENTS,
         inserts: &[],
