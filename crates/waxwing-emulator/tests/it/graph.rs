@@ -66,7 +66,7 @@ async fn documented_reads_have_the_same_answer() {
 }
 
 /// Uploads a picture as a sample; its handle.
-async fn uploaded(emulator: &Emulator) -> String {
+async fn uploaded(emulator: &waxwing_emulator::Emulator) -> String {
     let open = |mime: &str| format!("/v25.0/app/uploads?file_length=5&file_type={mime}");
     let (status, refused) = post(emulator, &open("text/html"), &json!({}))
         .await
