@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Script};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, Script};
 use serde_json::json;
 use waxwing_core::secret::Secret;
 
@@ -38,9 +38,16 @@ impl From<redis::RedisError> for LinkError {
         if error.is_timeout() {
             return Self::Timeout;
         }
-        // The whole error may quote what was sent; the code and the kind do not.
-        let code = error.code().map(str::to_owned);
-        Self::Away(code.unwrap_or_else(|| format!("{:?}", error.kind())))
+        // The whole error may quote what was sent; these words do not.
+        Self::Away(match error.kind() {
+            ErrorKind::Io => {
+                "it cannot be reached, or not in the way that the address says".to_owned()
+            }
+            ErrorKind::AuthenticationFailed => "it refuses the user or the password".to_owned(),
+            other => error
+                .code()
+                .map_or_else(|| format!("{other:?}"), str::to_owned),
+        })
     }
 }
 

@@ -334,3 +334,20 @@ async fn an_address_that_is_none_is_told_without_its_password() {
     let text = failed.unwrap_err().to_string();
     assert!(!text.contains("hunter2"), "{text}");
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_redis_is_told_in_words() {
+    let Some(mut redis) = RedisServer::start().await else {
+        return;
+    };
+    let url = Secret::new(redis.url());
+    assert!(look(&url).await.unwrap().contains('.'), "a version");
+    let set = redis.line("CONFIG SET requirepass hunter2");
+    assert_eq!(set.as_deref(), Some("+OK"));
+    let wrong = redis.url().replace("//", "//:wrong@");
+    let text = look(&Secret::new(wrong)).await.unwrap_err().to_string();
+    assert_eq!(text, "it refuses the user or the password");
+    redis.kill();
+    let text = look(&url).await.unwrap_err().to_string();
+    assert!(text.starts_with("it cannot be reached"), "{text}");
+}
