@@ -183,8 +183,9 @@ async fn a_scheduled_message_meets_the_window_when_its_time_comes(app: TestApp) 
     let letter = app.api.get(&letters).await.body["deadLetters"][0]["id"].clone();
     app.writes_first(&bank, "16505551234").await;
     let retry = format!("{letters}/{}/retry", letter.as_str().unwrap());
-    assert_eq!(app.api.post(&retry, &json!({})).await.status, 200);
+    // Before the retry: a phone shows what arrives from now on.
     let phone = app.phone(&bank, "16505551234", "Ada");
+    assert_eq!(app.api.post(&retry, &json!({})).await.status, 200);
     assert!(phone.await_reply(SOON).await.is_ok());
     app.messages_until(&bank, "status=delivered", |found| found.len() == 3)
         .await;
