@@ -5,7 +5,6 @@ mod kit;
 mod place;
 
 use std::io::IsTerminal as _;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use waxwing_core::channel::{ChannelKind, Credentials, credential};
@@ -308,27 +307,4 @@ async fn greet(phone: &Phone, text: &str, started: Instant) -> Result<(), Failur
         .lines()
         .for_each(|line| say(&format!("           {line}")));
     Ok(())
-}
-
-/// Whether a directory holds nothing but what a demo left there.
-fn is_of_a_demo(directory: &Path) -> bool {
-    const OURS: [&str; 9] = [
-        "waxwing.lock",
-        "waxwing.db",
-        "waxwing.db-wal",
-        "waxwing.db-shm",
-        "waxwing.db.lock",
-        "master.key",
-        "node-id",
-        "env.sh",
-        "env.new",
-    ];
-    std::fs::read_dir(directory).is_ok_and(|entries| {
-        entries.flatten().all(|entry| {
-            entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| OURS.contains(&name))
-        })
-    })
 }

@@ -1,11 +1,10 @@
 //! Where a demo runs: ports that are free and a directory of its own.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use waxwing_store::DatabaseUrl;
 
-use super::is_of_a_demo;
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -107,12 +106,47 @@ fn directory(settings: &Settings, keep: bool) -> Result<PathBuf, Failure> {
     Err(refused)
 }
 
+/// The files that a demo leaves in its directory.
+const FILES: [&str; 9] = [
+    "waxwing.lock",
+    "waxwing.db",
+    "waxwing.db-wal",
+    "waxwing.db-shm",
+    "waxwing.db.lock",
+    "master.key",
+    "node-id",
+    "env.sh",
+    "env.new",
+];
+
+/// The directory in it where the server keeps media.
+const MEDIA: &str = "media";
+
+/// Whether a directory holds nothing but what a demo left there.
+fn is_of_a_demo(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|entries| {
+        entries.flatten().all(|entry| {
+            let name = entry.file_name();
+            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            name.to_str().is_some_and(|name| {
+                if is_directory {
+                    name == MEDIA
+                } else {
+                    FILES.contains(&name)
+                }
+            })
+        })
+    })
+}
+
 /// Removes what a demo left, all but the lock that is held.
-fn empty(path: &PathBuf) -> Result<(), Failure> {
+fn empty(path: &Path) -> Result<(), Failure> {
     let remove = || {
         for entry in std::fs::read_dir(path)? {
             let entry = entry?;
-            if entry.file_name() != "waxwing.lock" {
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())?;
+            } else if entry.file_name() != "waxwing.lock" {
                 std::fs::remove_file(entry.path())?;
             }
         }
@@ -151,6 +185,7 @@ mod tests {
         assert_eq!(place.data_dir, directory.path().join("demo"));
         let left = place.data_dir.join("master.key");
         std::fs::write(&left, "x").unwrap();
+        std::fs::create_dir_all(place.data_dir.join("media/object")).unwrap();
         Place::find(&mut settings(directory.path()), true).unwrap();
         assert!(left.exists());
 
@@ -161,7 +196,7 @@ mod tests {
         drop(running);
 
         Place::find(&mut settings(directory.path()), false).unwrap();
-        assert!(!left.exists());
+        assert!(!left.exists() && !place.data_dir.join("media").exists());
         std::fs::write(place.data_dir.join("thesis.txt"), "x").unwrap();
         let refused = Place::find(&mut settings(directory.path()), false).unwrap_err();
         assert!(refused.text.contains("no demo's") && place.data_dir.join("thesis.txt").exists());

@@ -26,6 +26,7 @@ impl Drop for Demo {
 
 async fn demo(dir: &Path) -> Demo {
     let ready = dir.join("ready.json");
+    let _ = std::fs::remove_file(&ready);
     let child = Command::new(env!("CARGO_BIN_EXE_waxwing"))
         .args(["demo", "--no-chat", "--ready-file"])
         .arg(&ready)
@@ -95,4 +96,13 @@ async fn the_commands_of_the_readme_work() {
         sent.iter().any(|(_, body)| body == "We open tomorrow"),
         "{sent:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_demo_starts_where_another_has_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        drop(demo(dir.path()).await);
+        assert!(dir.path().join("data/demo/waxwing.db").exists());
+    }
 }
