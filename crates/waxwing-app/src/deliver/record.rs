@@ -1,9 +1,9 @@
 //! Recording how attempts ended: one transaction for all that ended at the same time.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use waxwing_core::errors::{ErrorClass, ProviderError};
-use waxwing_core::ids::{ConversationId, DeadLetterId, MessageId, OutboxEventId, TenantId};
+use waxwing_core::ids::{DeadLetterId, MessageId, OutboxEventId, TenantId};
 use waxwing_core::outbox::DomainEvent;
 use waxwing_core::time::Timestamp;
 use waxwing_store::domain::channels;
@@ -125,18 +125,15 @@ fn record(tx: &mut Tx<'_>, base: &Base, ended: &[Ended]) -> Result<Vec<Recorded>
         .iter()
         .map(|record| (record.tenant_id, record.conversation_id))
         .collect();
-    let next = queue::next_in_lanes(tx, &lanes, now)?;
-    let due = |lane: &(TenantId, ConversationId)| {
-        next.iter()
-            .find(|(hint, due_at)| {
-                (hint.tenant_id, hint.conversation_id) == *lane && *due_at <= now
-            })
-            .map(|(hint, _)| *hint)
-    };
-    Ok(lanes
-        .iter()
-        .map(|lane| Recorded { next: due(lane) })
-        .collect())
+    let next: HashMap<_, _> = queue::next_in_lanes(tx, &lanes, now)?
+        .into_iter()
+        .filter(|(_, due_at)| *due_at <= now)
+        .map(|(hint, _)| ((hint.tenant_id, hint.conversation_id), hint))
+        .collect();
+    let recorded = lanes.iter().map(|lane| Recorded {
+        next: next.get(lane).copied(),
+    });
+    Ok(recorded.collect())
 }
 
 /// Closes windows in which the provider refused messages; those that go back to the queue have not failed.

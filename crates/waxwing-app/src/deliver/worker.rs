@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use waxwing_core::delivery::Purpose;
 use waxwing_core::ids::{AttemptId, ChannelId, NodeId, TenantId};
+use waxwing_core::time::Timestamp;
 use waxwing_providers::http::HttpClient;
 use waxwing_providers::messaging::Endpoints;
 use waxwing_store::domain::queue::{self, Hint};
@@ -77,6 +78,7 @@ pub async fn run(options: DeliverOptions) {
         ready: Ready::default(),
         flights: JoinSet::new(),
         look_from: None,
+        next_due: None,
         hold_off_until: None,
         in_doubt: Vec::new(),
     };
@@ -98,6 +100,8 @@ struct Worker {
     ready: Ready,
     flights: JoinSet<Landed>,
     look_from: Option<TenantId>,
+    /// A message is due then, which is before the next look by the clock.
+    next_due: Option<Timestamp>,
     /// The database did not answer: wait a little before the next claim.
     hold_off_until: Option<Instant>,
     /// Claims whose commit may have happened unseen. Nothing is claimed before they are taken back.
@@ -176,12 +180,17 @@ impl Worker {
         }
     }
 
-    /// How long it is until something that rests may go.
+    /// How long it is until something that rests may go, or something else is due.
     fn rest(&self) -> Duration {
         if self.slots.free() == 0 || self.hold_off_until.is_some() {
             return LOOK_EVERY;
         }
-        let until = self.ready.rests_until();
+        let until = self
+            .ready
+            .rests_until()
+            .into_iter()
+            .chain(self.next_due)
+            .min();
         let rest = until.map(|until| until.since(self.base.clock.now()));
         // A timer that is late is made up for, one that is early finds nothing.
         rest.map_or(LOOK_EVERY, |rest| rest + Duration::from_millis(1))
@@ -204,6 +213,13 @@ impl Worker {
         }
         self.hold_off_until = None;
         self.release_in_doubt().await?;
+        if self
+            .next_due
+            .take_if(|due| *due <= self.base.clock.now())
+            .is_some()
+        {
+            self.inbox.look.wanted.store(true, Ordering::Release);
+        }
         loop {
             let room = self.slots.free().min(CLAIM_MAX);
             if room == 0 {
@@ -248,9 +264,10 @@ impl Worker {
         let due = self
             .base
             .store
-            .read(move |tx| queue::due(tx, from, &enough, now))
+            .read(move |tx| queue::due(tx, from, &enough, now, now.plus(LOOK_EVERY)))
             .await?;
         self.look_from = due.last;
+        self.next_due = self.next_due.into_iter().chain(due.next_at).min();
         let news = due
             .hints
             .iter()

@@ -35,6 +35,8 @@ statements! {
           AND (e.status = 'queued' OR e.outcome_unknown = FALSE OR e.unknown_at > $3) LIMIT 1 OFFSET 0) \
         AND EXISTS (SELECT 1 FROM channels c WHERE c.tenant_id = $1 AND c.id = m.channel_id AND c.status = 'active' AND c.paused_until <= $2) \
         ORDER BY m.due_at, m.id LIMIT $6";
+    NEXT_DUE [tenant] = "SELECT due_at FROM messages WHERE tenant_id = $1 AND channel_id = $2 AND priority = $3 AND status = 'queued' \
+        AND due_at > $4 AND due_at <= $5 ORDER BY due_at LIMIT 1";
     DEPTH [global, scan: "counts the partial index of what waits"] = "SELECT count(*) FROM messages WHERE status = 'queued'";
     OLDEST [tenant, scan: "the index is in this order, its first row is the answer"] = "SELECT due_at FROM messages \
         WHERE tenant_id = $1 AND channel_id = $2 AND priority = $3 AND status = 'queued' AND due_at <= $4 ORDER BY due_at LIMIT 1";
@@ -68,12 +70,15 @@ pub struct Due {
     pub more: bool,
     /// Namely of these channels.
     pub cut: Vec<ChannelId>,
+    /// When the next message of the tenants that were looked at is due, if that is before the next look.
+    pub next_at: Option<Timestamp>,
 }
 
 /// Messages that are due and first in their conversation: of the tenants after `after`, at most `TENANTS_LOOKED_AT`, with
 /// equal parts for each of their channels, the urgent ones first. Channels and priorities of which the caller has `enough` are
 /// left out.
-/// The last tenant that was looked at is where the next look begins, `None` at the end.
+/// The last tenant that was looked at is where the next look begins, `None` at the end. `until` is when the caller looks
+/// again in any case.
 ///
 /// # Errors
 /// What the database says.
@@ -82,6 +87,7 @@ pub fn due(
     after: Option<TenantId>,
     enough: &HashSet<(ChannelId, i64)>,
     now: Timestamp,
+    until: Timestamp,
 ) -> Result<Due, StoreError> {
     let after = after.map_or(uuid::Uuid::nil(), TenantId::uuid);
     let waiting = tx.query::<TenantId>(&TENANTS_WAITING, &params![TENANTS_LOOKED_AT, after])?;
@@ -90,8 +96,10 @@ pub fn due(
         (HINTS_LOOKED_FOR / u32::try_from(wanted.len().max(1)).unwrap_or(u32::MAX)).clamp(8, 1_024);
     let mut sets = Vec::with_capacity(wanted.len() * Purpose::ALL.len());
     let mut tenants = Vec::with_capacity(sets.capacity());
+    let mut later = Vec::with_capacity(sets.capacity());
     for (tenant, channel) in &wanted {
         for priority in Purpose::ALL.map(Purpose::priority) {
+            later.push(params![*tenant, *channel, priority, now, until]);
             if !enough.contains(&(*channel, i64::from(priority))) {
                 tenants.push(*tenant);
                 let cutoff = lane_cutoff(now);
@@ -100,6 +108,11 @@ pub fn due(
         }
     }
     let rows = tx.query_many::<DueRow>(&DUE, &sets)?;
+    let next_at = tx
+        .query_many::<Timestamp>(&NEXT_DUE, &later)?
+        .into_iter()
+        .flatten()
+        .min();
     let full = waiting.len() == TENANTS_LOOKED_AT as usize;
     let last = waiting.last().copied().filter(|_| full);
     let cut: Vec<_> = rows
@@ -126,6 +139,7 @@ pub fn due(
         last,
         more: !cut.is_empty() || last.is_some(),
         cut,
+        next_at,
     })
 }
 
@@ -164,4 +178,35 @@ pub fn depth(tx: &mut Tx<'_>, now: Timestamp) -> Result<(u64, Option<Timestamp>)
         .flatten()
         .min();
     Ok((depth, oldest))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::domain::crypto::Keyring;
+    use crate::domain::queue::tests::{NOW, queued};
+    use crate::store_test;
+
+    store_test!(a_look_says_when_the_next_message_is_due, |db| async move {
+        let keyring = Keyring::new(&Zeroizing::new([7; 32]));
+        db.store()
+            .write(move |tx| queued(tx, &keyring, 2))
+            .await
+            .unwrap();
+        let look = |now: Timestamp, seconds| {
+            db.store().read(move |tx| {
+                let until = now.plus(Duration::from_secs(seconds));
+                let due = due(tx, None, &HashSet::new(), now, until)?;
+                Ok((due.hints.len(), due.next_at))
+            })
+        };
+        let before = Timestamp::from_seconds(90);
+        assert_eq!(look(before, 9).await.unwrap(), (0, None));
+        assert_eq!(look(before, 10).await.unwrap(), (0, Some(NOW)));
+        assert_eq!(look(NOW, 10).await.unwrap(), (2, None));
+    });
 }
