@@ -30,6 +30,8 @@ const COST_DAYS: u32 = 750;
 const MESSAGES_DAYS_MIN: u32 = 90;
 /// Within this time a parked status and its message may have missed each other.
 const PARKED_RACE: Duration = Duration::from_secs(60);
+/// How often tables that grow are looked at for the planner, in seconds.
+const STATISTICS_EVERY: u64 = 2;
 /// Rows of one deleting transaction: a few milliseconds.
 const DELETED_AT_ONCE: u32 = 500;
 /// Messages settled in one transaction.
@@ -127,6 +129,9 @@ impl UpkeepOptions {
         self.directory.refresh(&self.base).await?;
         if self.role != "web" {
             self.settle_unknown().await?;
+        }
+        if seconds.is_multiple_of(STATISTICS_EVERY) {
+            self.base.store.refresh_statistics().await?;
         }
         if seconds.is_multiple_of(5) {
             self.say_alive().await?;

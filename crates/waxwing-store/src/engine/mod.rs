@@ -13,6 +13,7 @@ mod postgres;
 mod row;
 mod sqlite;
 mod statement;
+mod statistics;
 mod store;
 #[cfg(test)]
 mod tests;

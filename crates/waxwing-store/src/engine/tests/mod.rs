@@ -6,6 +6,7 @@ mod failures;
 mod migrations;
 mod registry;
 mod statements;
+mod statistics;
 mod tls;
 mod transactions;
 
