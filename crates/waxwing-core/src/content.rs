@@ -296,6 +296,18 @@ pub enum Content {
     },
 }
 
+/// Whether this is the id of a Content resource at Twilio, where templates have no names (protocols/twilio.md 7). The
+/// letters after its prefix are lower case.
+#[must_use]
+pub fn is_content_sid(text: &str) -> bool {
+    text.strip_prefix("HX").is_some_and(|rest| {
+        !rest.is_empty()
+            && rest
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    })
+}
+
 impl Content {
     /// The word under `type` in the API.
     #[must_use]
@@ -436,8 +448,17 @@ mod tests {
         }
     }
 
+    fn card(name: serde_json::Value) -> Content {
+        let phones = serde_json::json!([{"phone": "+16505551234"}]);
+        Content::Contacts {
+            contacts: vec![serde_json::json!({"name": name, "phones": phones})],
+        }
+    }
+
     #[test]
     fn limits_are_whatsapps() {
+        let named = serde_json::json!({"formatted_name": "Ada", "first_name": "Ada"});
+        assert_eq!(card(named).violations(), []);
         assert_eq!(buttons(&["One", "Two", "Three"]).violations(), []);
         assert_eq!(buttons(&["12345678901234567890"]).violations(), []);
         let cases = [
@@ -461,6 +482,14 @@ mod tests {
             ),
             (Content::Image(Media::default()), "image"),
             (Content::Revoke, "type"),
+            (
+                card(serde_json::json!({"formatted_name": "Ada"})),
+                "contacts[0].name",
+            ),
+            (
+                card(serde_json::json!({"formatted_name": " ", "first_name": "Ada"})),
+                "contacts[0].name.formatted_name",
+            ),
         ];
         for (content, field) in cases {
             let found = content.violations();

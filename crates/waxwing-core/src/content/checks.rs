@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Button, Content, Frame, Media, Section};
+use super::{Button, Content, Frame, Media, Section, is_content_sid};
 use crate::limits;
 
 impl Content {
@@ -51,12 +51,8 @@ impl Content {
             }
             Self::MessageTemplate { name, language, .. } => {
                 let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-                // Where templates have no names, the id of the template stands here (protocols/twilio.md 7).
-                let is_content_sid = name
-                    .strip_prefix("HX")
-                    .is_some_and(|rest| !rest.is_empty() && rest.chars().all(valid));
                 let is_name = !name.is_empty() && name.chars().all(valid);
-                if !(is_name || is_content_sid) || name.len() > 512 {
+                if !(is_name || is_content_sid(name)) || name.len() > 512 {
                     found.push(Violation::new(
                         "messageTemplate.name",
                         "must be 1 to 512 lower-case letters, digits and underscores, or a ContentSid (HX…)",
@@ -72,6 +68,9 @@ impl Content {
             Self::Contacts { contacts } => {
                 if contacts.is_empty() || contacts.len() > 257 {
                     found.push(Violation::new("contacts", "must have 1 to 257 cards"));
+                }
+                for (at, card) in contacts.iter().enumerate() {
+                    check_card(&mut found, at, card);
                 }
             }
             Self::Reaction { .. } => {}
@@ -229,6 +228,30 @@ pub(crate) fn check_sections(found: &mut Vec<Violation>, sections: &[Section]) {
                 found.push(Violation::new(format!("{path}.id"), "occurs twice"));
             }
         }
+    }
+}
+
+/// What WhatsApp calls the parts of a name on a card, beside the formatted one.
+const NAME_PARTS: [&str; 5] = ["first_name", "last_name", "middle_name", "suffix", "prefix"];
+
+/// A card needs its formatted name and one part of the name more (protocols/meta.md 11.1).
+fn check_card(found: &mut Vec<Violation>, at: usize, card: &serde_json::Value) {
+    let is_set = |part: &str| {
+        card["name"][part]
+            .as_str()
+            .is_some_and(|text| !text.trim().is_empty())
+    };
+    if !is_set("formatted_name") {
+        found.push(Violation::new(
+            format!("contacts[{at}].name.formatted_name"),
+            "is missing",
+        ));
+    }
+    if !NAME_PARTS.into_iter().any(is_set) {
+        found.push(Violation::new(
+            format!("contacts[{at}].name"),
+            format!("needs one of {}", NAME_PARTS.join(", ")),
+        ));
     }
 }
 
