@@ -1,5 +1,6 @@
 //! What providers tell about templates, taken in: by webhook, by list, and by refusing a send.
 
+use waxwing_core::content::is_content_sid;
 use waxwing_core::errors::{ErrorClass, ProviderError};
 use waxwing_core::event::TemplateNews;
 use waxwing_core::ids::{ChannelId, MessageTemplateId, TenantId};
@@ -22,7 +23,7 @@ pub struct Fault {
     pub tenant_id: TenantId,
     /// The channels of its account.
     pub channels: Vec<ChannelId>,
-    /// Its name.
+    /// Its name, or its `ContentSid` where the send named that.
     pub name: String,
     /// Its language.
     pub language: String,
@@ -115,7 +116,7 @@ pub fn revealed(
         tx,
         tenant,
         &fault.channels,
-        None,
+        is_content_sid(&fault.name).then_some(fault.name.as_str()),
         Some(&fault.name),
         Some(&language),
     )?;

@@ -133,14 +133,14 @@ impl TemplateStatus {
         })
     }
 
-    /// The status that a refused send reveals, by the provider's code (protocols/meta.md 18). `None` when the code says
-    /// nothing about the template itself, such as wrong parameters.
+    /// The status that a refused send reveals, by the provider's code (protocols/meta.md 18, protocols/twilio.md 10).
+    /// `None` when the code says nothing about the template itself, such as wrong parameters.
     #[must_use]
     pub fn revealed_by(code: &str) -> Option<Self> {
         Some(match code {
-            // Does not exist in that language, or is not approved yet. Twilio: no such ContentSid.
-            "132001" | "20404" => Self::Deleted,
-            "132015" => Self::Paused,
+            // Does not exist in that language, or is not approved yet. Twilio: no such ContentSid, or none of the account.
+            "132001" | "20404" | "21655" | "63027" => Self::Deleted,
+            "132015" | "63041" => Self::Paused,
             "132016" => Self::Disabled,
             _ => return None,
         })

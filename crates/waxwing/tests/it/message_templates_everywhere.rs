@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use waxwing_core::channel::ChannelKind;
+use waxwing_emulator::{Fault, FaultMatch, FaultPoint, FaultScript};
 use waxwing_testkit::{Tenant, TestApp, TestOptions};
 
 use crate::media::{fetched, picture, upload};
@@ -64,12 +65,44 @@ async fn made_and_sent(app: TestApp) {
         found[0]["status"] == "delivered"
     })
     .await;
+    a_refusal_corrects(&app, &path, &send, &body).await;
     let gone = app.api.delete(&path).await;
     if app.kind() == ChannelKind::Msg91 {
         assert_eq!(gone.status, 409, "it has no deletion: {}", gone.text);
     } else {
         assert_eq!(gone.status, 200, "{}", gone.text);
     }
+}
+
+/// The provider says that the template is paused, as soon as it is asked or later; from then on, so do we.
+async fn a_refusal_corrects(app: &TestApp, template: &str, send: &str, body: &Value) {
+    let paused = match app.kind() {
+        ChannelKind::Twilio => Fault::Fail { code: 63_041 },
+        ChannelKind::Msg91 => Fault::Fail { code: 132_015 },
+        ChannelKind::Meta | ChannelKind::Dialog360 => Fault::Error {
+            code: 132_015,
+            status: None,
+            retry_after: None,
+        },
+    };
+    app.emulator.set_faults(FaultScript::one(
+        FaultPoint::Send,
+        FaultMatch::default(),
+        paused,
+    ));
+    let answer = app.api.post(send, body).await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    let end = Instant::now() + SOON;
+    loop {
+        let found = app.api.get(template).await.body["messageTemplate"].clone();
+        if found["status"] == "paused" {
+            break;
+        }
+        assert!(Instant::now() < end, "{found:#}");
+        tokio::task::yield_now().await;
+    }
+    let answer = app.api.post(send, body).await;
+    assert_eq!(answer.status, 422, "{}", answer.text);
 }
 
 mod a_template_is_made_and_sent {
