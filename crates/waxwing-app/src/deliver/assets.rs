@@ -56,6 +56,16 @@ impl Remembered {
     }
 }
 
+/// Something of ours at the provider that a message names.
+pub(super) struct Asset {
+    /// The keyed name of what it is made of.
+    pub(super) key: AssetKey,
+    /// The provider's id of it.
+    pub(super) reference: String,
+    /// It was made for this very attempt.
+    pub(super) is_new: bool,
+}
+
 impl Sender {
     /// The keyed name of what an asset is made of.
     pub(super) fn asset_key(&self, tenant: TenantId, made_of: &str) -> AssetKey {
@@ -124,10 +134,14 @@ impl Sender {
         provider: &dyn Messaging,
         channel: &Channel,
         need: AssetNeed,
-    ) -> Outcome<(AssetKey, String)> {
+    ) -> Outcome<Asset> {
         let key = self.asset_key(channel.tenant_id, &need.key);
         if let Some(reference) = self.known_asset(channel, &key).await? {
-            return Ok(Ok((key, reference)));
+            return Ok(Ok(Asset {
+                key,
+                reference,
+                is_new: false,
+            }));
         }
         let answer = self.client.call(need.request, SEND_DEADLINE).await;
         let reference = match provider.interpret_asset(&answer) {
@@ -136,7 +150,11 @@ impl Sender {
         };
         self.keep_asset(channel, &key, &reference, RESOURCE_LIFE)
             .await?;
-        Ok(Ok((key, reference)))
+        Ok(Ok(Asset {
+            key,
+            reference,
+            is_new: true,
+        }))
     }
 }
 

@@ -15,6 +15,7 @@ use waxwing_providers::http::StreamBody;
 use waxwing_providers::messaging::media::{MediaApi, Upload, UploadCall, media_api};
 use waxwing_store::domain::media::{self, MediaRow};
 
+use super::assets::Asset;
 use super::sender::{NotTried, Sender};
 use crate::directory::Channel;
 use crate::media::{FileError, PROVIDER_LINK_LIFE, VaultError, fits};
@@ -28,8 +29,8 @@ const UPLOAD_DEADLINE: Duration = Duration::from_secs(200);
 /// A content whose file the provider can get.
 pub(super) struct Prepared {
     pub(super) content: Content,
-    /// The asset that stands for the uploaded file, to be forgotten when the provider no longer knows it.
-    pub(super) asset: Option<Vec<u8>>,
+    /// The uploaded file, to be forgotten when the provider no longer knows it.
+    pub(super) asset: Option<Asset>,
 }
 
 /// What is to be sent, or how the attempt ends without it.
@@ -86,16 +87,14 @@ impl Sender {
             Err(error) => return Ok(refused(&error.to_string())),
         };
         let (provider_id, link) = match call {
-            Some(call) => {
-                let key = self.asset_key(tenant, &made_of(&row));
-                match self.uploaded(api, channel, id, &row, call, &key).await? {
-                    Ok(reference) => {
-                        prepared.asset = Some(key);
-                        (Some(reference), None)
-                    }
-                    Err(outcome) => return Ok(Err(outcome)),
+            Some(call) => match self.uploaded(api, channel, id, &row, call).await? {
+                Ok(asset) => {
+                    let reference = asset.reference.clone();
+                    prepared.asset = Some(asset);
+                    (Some(reference), None)
                 }
-            }
+                Err(outcome) => return Ok(Err(outcome)),
+            },
             None => match &self.endpoints.public_url {
                 Some(public) => {
                     let path = self.files.link(tenant, id, PROVIDER_LINK_LIFE);
@@ -118,7 +117,7 @@ impl Sender {
         Ok(Ok(Some(prepared)))
     }
 
-    /// The provider's id of the file: known, or uploaded now.
+    /// The file at the provider: known there, or uploaded now.
     async fn uploaded(
         &self,
         api: &dyn MediaApi,
@@ -126,10 +125,14 @@ impl Sender {
         id: MediaId,
         row: &MediaRow,
         call: UploadCall,
-        key: &[u8],
-    ) -> Outcome<String> {
-        if let Some(reference) = self.known_asset(channel, key).await? {
-            return Ok(Ok(reference));
+    ) -> Outcome<Asset> {
+        let key = self.asset_key(channel.tenant_id, &made_of(row));
+        if let Some(reference) = self.known_asset(channel, &key).await? {
+            return Ok(Ok(Asset {
+                key,
+                reference,
+                is_new: false,
+            }));
         }
         let Ok(_place) = Arc::clone(&self.uploads).acquire_owned().await else {
             return Err(NotTried::Stale);
@@ -167,9 +170,13 @@ impl Sender {
             }
         };
         count("uploaded");
-        self.keep_asset(channel, key, &reference, UPLOAD_LIFE)
+        self.keep_asset(channel, &key, &reference, UPLOAD_LIFE)
             .await?;
-        Ok(Ok(reference))
+        Ok(Ok(Asset {
+            key,
+            reference,
+            is_new: true,
+        }))
     }
 }
 

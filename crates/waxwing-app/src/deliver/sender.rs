@@ -21,7 +21,7 @@ use waxwing_store::StoreError;
 use waxwing_store::domain::queue::{Claimed, End, Record};
 use waxwing_store::domain::{contacts, message_templates as store, messages};
 
-use super::assets::Remembered;
+use super::assets::{Asset, Remembered};
 use super::pace::{Answer, Learned, Permit};
 use super::record::Ended;
 use crate::directory::{Channel, DirectoryHandle};
@@ -188,7 +188,7 @@ impl Sender {
             content,
             reply_to: reply_to.as_ref(),
             callback: &data,
-            asset: asset.as_ref().map(|(_, reference)| reference.as_str()),
+            asset: asset.as_ref().map(|asset| asset.reference.as_str()),
         };
         let request = match provider.build_send(&channel.account, &self.endpoints, message) {
             Ok(request) => request,
@@ -202,16 +202,38 @@ impl Sender {
         ::metrics::histogram!(metrics::PROVIDER_LATENCY, "provider" => channel.kind.as_str())
             .record(started.elapsed().as_secs_f64());
         let outcome = provider.interpret_send(&answer);
-        if let SendOutcome::Rejected(error) = &outcome {
-            let upload = prepared.and_then(|prepared| prepared.asset);
-            let resource = asset
-                .filter(|_| error.class == ErrorClass::Template)
-                .map(|(key, _)| key);
-            for key in upload.into_iter().chain(resource) {
-                self.forget_asset(&channel, key).await;
-            }
+        let upload = prepared.and_then(|prepared| prepared.asset);
+        Ok(self.without_stale(&channel, outcome, upload, asset).await)
+    }
+
+    /// A refusal of a message that names something of ours at the provider may mean that it is gone there: it is
+    /// forgotten, and the message tried again with a new one, unless it had a new one already.
+    async fn without_stale(
+        &self,
+        channel: &Channel,
+        outcome: SendOutcome,
+        upload: Option<Asset>,
+        resource: Option<Asset>,
+    ) -> SendOutcome {
+        let SendOutcome::Rejected(error) = outcome else {
+            return outcome;
+        };
+        let upload =
+            upload.filter(|_| matches!(error.class, ErrorClass::Media | ErrorClass::Permanent));
+        let resource = resource.filter(|_| error.class == ErrorClass::Template);
+        let mut was_known = false;
+        for asset in upload.into_iter().chain(resource) {
+            was_known |= !asset.is_new;
+            self.forget_asset(channel, asset.key).await;
         }
-        Ok(outcome)
+        if was_known {
+            return SendOutcome::Retry {
+                after: Some(Duration::ZERO),
+                attempts_max: None,
+                error,
+            };
+        }
+        SendOutcome::Rejected(error)
     }
 
     /// The phone where there is one: authentication templates need it, and it works everywhere else too.

@@ -74,8 +74,35 @@ pub struct FetchOptions {
     pub stop: watch::Receiver<bool>,
 }
 
-/// Runs the worker until the process has to end. What is being fetched then is given back.
+/// Fetches and sweeps until the process has to end. What is being fetched then is given back.
 pub async fn run(options: FetchOptions) {
+    let sweeps = sweep_by_the_clock(
+        options.base.clone(),
+        options.vault.clone(),
+        options.stop.clone(),
+    );
+    tokio::join!(fetch_what_is_due(options), sweeps);
+}
+
+/// Beside the fetching, because a sweep may have thousands of objects to delete.
+async fn sweep_by_the_clock(base: Base, vault: Vault, mut stop: watch::Receiver<bool>) {
+    let mut sweeps = tokio::time::interval(SWEEP_EVERY);
+    sweeps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !*stop.borrow() {
+        tokio::select! {
+            _ = sweeps.tick() => {}
+            _ = stop.changed() => continue,
+        }
+        tokio::select! {
+            swept = sweep::sweep(&base, &vault) => if let Err(error) = swept {
+                tracing::warn!(%error, "old files could not be deleted; that is tried again");
+            },
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+async fn fetch_what_is_due(options: FetchOptions) {
     let mut stop = options.stop.clone();
     let signal = options.signal.clone();
     let fetcher = Arc::new(Fetcher {
@@ -91,8 +118,6 @@ pub async fn run(options: FetchOptions) {
     let mut by_tenant: HashMap<TenantId, usize> = HashMap::new();
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut sweeps = tokio::time::interval(SWEEP_EVERY);
-    sweeps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut wanted = true;
     while !*stop.borrow() {
         if wanted && options.enabled {
@@ -118,11 +143,6 @@ pub async fn run(options: FetchOptions) {
                         tracing::error!(%error, "fetching a file ended without a result");
                         by_tenant.clear();
                     }
-                }
-            }
-            _ = sweeps.tick() => {
-                if let Err(error) = sweep::sweep(&fetcher.base, &fetcher.vault).await {
-                    tracing::warn!(%error, "old files could not be deleted; that is tried again");
                 }
             }
             _ = stop.changed() => {}

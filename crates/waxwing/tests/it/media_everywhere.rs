@@ -2,10 +2,11 @@
 
 use serde_json::json;
 use waxwing_core::channel::ChannelKind;
+use waxwing_emulator::{Fault, FaultMatch, FaultPoint, FaultScript};
 use waxwing_testkit::TestApp;
 
 use crate::media::{download, fetched, picture, upload};
-use crate::support::{SOON, on_every};
+use crate::support::{SOON, on_both, on_every};
 
 on_every!(a_received_file_is_fetched_and_served);
 async fn a_received_file_is_fetched_and_served(app: TestApp) {
@@ -72,6 +73,48 @@ async fn an_uploaded_file_reaches_the_phone(app: TestApp) {
         found.len() == 1
     })
     .await;
+}
+
+on_both!(an_upload_that_the_provider_has_forgotten_is_made_again);
+async fn an_upload_that_the_provider_has_forgotten_is_made_again(app: TestApp) {
+    let bank = app.bank().await;
+    let stored = upload(&app, &bank, "", "image/png", picture(10_000)).await;
+    let phone = app.phone(&bank, "16505551234", "Ada");
+    app.writes_first(&bank, "16505551234").await;
+    let send = format!("/tenants/{}/send", bank.id);
+    let body = json!({"to": "+16505551234", "image": {"mediaId": stored.body["media"]["id"]}});
+    let refuse = |when: FaultMatch| {
+        let gone = Fault::Error {
+            code: 131_053,
+            status: None,
+            retry_after: None,
+        };
+        app.emulator
+            .set_faults(FaultScript::one(FaultPoint::Send, when, gone));
+    };
+    let mut ids = Vec::new();
+    for count in [1, 2] {
+        assert_eq!(app.api.post(&send, &body).await.status, 202);
+        let shown = phone.await_reply(SOON).await.unwrap();
+        ids.push(shown.media.and_then(|media| media.id).unwrap());
+        let path = "type=image&status=delivered";
+        let found = app
+            .messages_until(&bank, path, |found| found.len() == count)
+            .await;
+        assert_eq!(found[0]["attempts"], count, "{:#}", found[0]);
+        refuse(FaultMatch::nth(1));
+    }
+    assert_ne!(ids[0], ids[1]);
+    // A file that is refused although it was uploaded just now is no good.
+    refuse(FaultMatch::all());
+    assert_eq!(app.api.post(&send, &body).await.status, 202);
+    let failed = app
+        .messages_until(&bank, "status=failed", |found| found.len() == 1)
+        .await;
+    assert_eq!(
+        (&failed[0]["attempts"], &failed[0]["error"]["class"]),
+        (&json!(2), &json!("media"))
+    );
 }
 
 on_every!(a_link_is_handed_on);
