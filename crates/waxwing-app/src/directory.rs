@@ -113,7 +113,7 @@ impl Directory {
     }
 
     /// The channel that sends through the pool of numbers that an item names, among those whose secret signed the
-    /// request: that of the item's number, or the only one.
+    /// request: that of the item's number, else the tenant's oldest.
     #[must_use]
     pub fn of_service(
         &self,
@@ -135,10 +135,13 @@ impl Directory {
             Some(channel.account.sender_id.as_str()) == route.sender_id.as_deref()
         };
         let others: Vec<_> = found.collect();
-        if others.is_empty() {
-            return Some(first);
-        }
-        std::iter::once(first).chain(others).find(is_number)
+        let of_one_tenant = others
+            .iter()
+            .all(|other| other.tenant_id == first.tenant_id);
+        std::iter::once(first)
+            .chain(others)
+            .find(is_number)
+            .or_else(|| of_one_tenant.then_some(first))
     }
 
     /// The channels that routes of a request may mean, for the choice of secrets.

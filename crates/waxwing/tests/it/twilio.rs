@@ -99,6 +99,41 @@ async fn a_messaging_service_sends_and_its_numbers_are_the_channels(app: TestApp
     assert_eq!(&*sends[0].phone_number_id, pooled.id().as_str());
 }
 
+on_both!(
+    a_status_finds_its_message_whichever_number_a_service_took,
+    |options| { options.at(waxwing_core::channel::ChannelKind::Twilio) }
+);
+async fn a_status_finds_its_message_whichever_number_a_service_took(app: TestApp) {
+    let bank = app.bank().await;
+    let service = format!("MG{}", "a".repeat(32));
+    // The service has two numbers, both channels of the bank; it sends everything with the second.
+    let second = TwilioNumber {
+        sender: "+15005550007".to_owned(),
+        sender_sid: format!("XE{}", "b".repeat(32)),
+        messaging_service_sid: Some(service.clone()),
+        webhook_url: Some(format!("{}/webhook/twilio", app.api.base())),
+        ..TwilioNumber::default()
+    };
+    app.emulator.add_number(second.clone());
+    let channels = format!("/api/tenants/{}/channels", bank.id);
+    let first = format!("{channels}/{}", bank.channel_id);
+    let body = json!({"credentials": {"messagingServiceSid": service}});
+    assert_eq!(app.api.patch(&first, &body).await.status, 200);
+    let body = json!({"kind": "twilio", "name": "Second", "accountSid": second.account_sid, "from": second.sender,
+        "credentials": {"authToken": second.auth_token, "messagingServiceSid": service}});
+    let made = app.api.post(&channels, &body).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+
+    let phone = app.phone(&bank, "16505551234", "Ada");
+    phone.say("hi");
+    let found = app
+        .messages_until(&bank, "status=delivered", |found| found.len() == 1)
+        .await;
+    assert_eq!(found[0]["channelId"], bank.channel_id.as_str());
+    let sends = app.emulator.ledger().sends_to("16505551234");
+    assert_eq!(&*sends[0].phone_number_id, second.id().as_str());
+}
+
 on_both!(an_api_key_sends_and_the_token_signs, |options| options
     .at(waxwing_core::channel::ChannelKind::Twilio));
 async fn an_api_key_sends_and_the_token_signs(app: TestApp) {
