@@ -6,7 +6,7 @@ use waxwing_core::secret::Secret;
 use super::{EnvChannel, Values};
 
 /// Settings that only make sense together, by the name of the provider.
-pub const TOGETHER: [(&str, &[&str]); 3] = [
+pub const TOGETHER: [(&str, &[&str]); 4] = [
     (
         "Twilio",
         &[
@@ -14,6 +14,10 @@ pub const TOGETHER: [(&str, &[&str]); 3] = [
             "TWILIO_AUTH_TOKEN",
             "TWILIO_WHATSAPP_FROM",
         ],
+    ),
+    (
+        "Twilio with an API key",
+        &["TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET"],
     ),
     ("360dialog", &["D360_API_KEY", "D360_WEBHOOK_SECRET"]),
     (
@@ -41,8 +45,17 @@ pub fn of(values: &Values) -> Vec<EnvChannel> {
         let from = from.strip_prefix("whatsapp:").unwrap_or(&from);
         let mut credentials =
             Credentials::new().with(credential::AUTH_TOKEN, secret("TWILIO_AUTH_TOKEN")?);
-        if let Some(service) = secret("TWILIO_MESSAGING_SERVICE_SID") {
-            credentials.set(credential::MESSAGING_SERVICE_SID, service);
+        for (name, setting) in [
+            (credential::API_KEY_SID, "TWILIO_API_KEY_SID"),
+            (credential::API_KEY_SECRET, "TWILIO_API_KEY_SECRET"),
+            (
+                credential::MESSAGING_SERVICE_SID,
+                "TWILIO_MESSAGING_SERVICE_SID",
+            ),
+        ] {
+            if let Some(value) = secret(setting) {
+                credentials.set(name, value);
+            }
         }
         Some(EnvChannel {
             kind: ChannelKind::Twilio,

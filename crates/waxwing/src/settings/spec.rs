@@ -195,7 +195,20 @@ pub const SPECS: &[Spec] = &[
         "TWILIO_AUTH_TOKEN",
         Form::Token,
         "",
-        "Twilio: signs and sends",
+        "Twilio: signs webhooks, and sends where there is no API key",
+    )
+    .secret(),
+    spec(
+        "TWILIO_API_KEY_SID",
+        Form::ProviderId,
+        "",
+        "Twilio: the API key that sends in place of the auth token",
+    ),
+    spec(
+        "TWILIO_API_KEY_SECRET",
+        Form::Token,
+        "",
+        "Twilio: the secret of the API key",
     )
     .secret(),
     spec(

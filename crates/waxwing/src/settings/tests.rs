@@ -218,11 +218,27 @@ fn good_values_of_every_form_are_taken() {
         ("TWILIO_ACCOUNT_SID", account.as_str()),
         ("TWILIO_AUTH_TOKEN", "token"),
         ("TWILIO_MESSAGING_SERVICE_SID", "MG1"),
+        ("TWILIO_API_KEY_SID", "SK1"),
+        ("TWILIO_API_KEY_SECRET", "secret"),
         ("PUBLIC_URL", "https://example.com"),
     ];
     let number = &settings(&twilio).unwrap().channels[0];
     let names: Vec<&str> = number.credentials.names().collect();
-    assert_eq!(names, ["authToken", "messagingServiceSid"]);
+    assert_eq!(
+        names,
+        [
+            "apiKeySecret",
+            "apiKeySid",
+            "authToken",
+            "messagingServiceSid"
+        ]
+    );
+    let half: Vec<_> = twilio
+        .into_iter()
+        .filter(|(name, _)| *name != "TWILIO_API_KEY_SECRET")
+        .collect();
+    let refused = settings(&half).unwrap_err().join("\n");
+    assert!(refused.contains("TWILIO_API_KEY_SECRET"), "{refused}");
     assert_eq!(number.sender_id, format!("{account}/+14155238886"));
     assert_eq!(key(KEY).unwrap()[..3], [0, 0x11, 0x22]);
     assert_eq!(
@@ -310,6 +326,7 @@ fn what_is_shown_holds_no_secret() {
     let account = format!("AC{}", "0f".repeat(16));
     environment.push(("WHATSAPP_PHONE_NUMBER_ID", "106540352242922"));
     environment.push(("TWILIO_ACCOUNT_SID", &account));
+    environment.push(("TWILIO_API_KEY_SID", "SK1"));
     environment.push(("TWILIO_WHATSAPP_FROM", "+14155238886"));
     environment.push(("MSG91_SENDER_ID", "14155238886"));
     environment.push(("MEDIA_URL", "s3://files/waxwing"));
