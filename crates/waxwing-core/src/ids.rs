@@ -147,22 +147,6 @@ id!(
     MediaId, "med", "media"
 );
 id!(
-    /// A user: a person who logs in.
-    UserId, "usr", "user"
-);
-id!(
-    /// A login of a user.
-    SessionId, "ses", "session"
-);
-id!(
-    /// An API key of a tenant.
-    ApiKeyId, "key", "API key"
-);
-id!(
-    /// An invitation to a tenant.
-    InvitationId, "inv", "invitation"
-);
-id!(
     /// One start of one process; names the holder of leases and claims.
     NodeId, "nod", "node"
 );
