@@ -54,22 +54,22 @@ impl Sender {
         claimed_at: Instant,
         permit: Option<Permit>,
     ) -> Ended {
-        let outcome = match self.attempt(claimed, claimed_at).await {
-            Ok(outcome) => outcome,
+        let tried = match self.attempt(claimed, claimed_at).await {
+            Ok(tried) => tried,
             Err(not_tried) => {
                 return self.ended(claimed, not_tried.end(self.base.clock.now()), None);
             }
         };
-        ::metrics::counter!(metrics::SEND_ATTEMPTS, "outcome" => outcome_word(&outcome))
+        ::metrics::counter!(metrics::SEND_ATTEMPTS, "outcome" => outcome_word(&tried.outcome))
             .increment(1);
         if claimed.attempts > 1 {
             ::metrics::counter!(metrics::SEND_RETRIES).increment(1);
         }
         let (now, jitter) = (self.base.clock.now(), jitter(claimed.attempt_id));
-        let answer = answer(&outcome, claimed.attempts, now, jitter);
+        let answer = answer(&tried.outcome, claimed.attempts, now, jitter);
         let learned =
             permit.map_or_else(Learned::default, |permit| permit.ended(answer, now, jitter));
-        let mut ended = self.judged(claimed, outcome, &learned, now, jitter);
+        let mut ended = self.judged(claimed, tried.judged(), &learned, now, jitter);
         ended.circuit = learned.circuit;
         ended
     }
@@ -148,11 +148,7 @@ impl Sender {
         }
     }
 
-    async fn attempt(
-        &self,
-        claimed: &Claimed,
-        claimed_at: Instant,
-    ) -> Result<SendOutcome, NotTried> {
+    async fn attempt(&self, claimed: &Claimed, claimed_at: Instant) -> Result<Tried, NotTried> {
         let channel = self
             .directory
             .current()
@@ -170,7 +166,7 @@ impl Sender {
         let content = self.content(&channel, claimed).await?;
         let prepared = match self.prepare(&channel, &content).await? {
             Ok(prepared) => prepared,
-            Err(outcome) => return Ok(*outcome),
+            Err(outcome) => return Ok((*outcome).into()),
         };
         let content = prepared
             .as_ref()
@@ -179,9 +175,9 @@ impl Sender {
             Ok(None) => None,
             Ok(Some(need)) => match self.resource(provider, &channel, need).await? {
                 Ok(resource) => Some(resource),
-                Err(outcome) => return Ok(*outcome),
+                Err(outcome) => return Ok((*outcome).into()),
             },
-            Err(error) => return Ok(refused(&error)),
+            Err(error) => return Ok(refused(&error).into()),
         };
         let message = Outgoing {
             to: &to,
@@ -192,7 +188,7 @@ impl Sender {
         };
         let request = match provider.build_send(&channel.account, &self.endpoints, message) {
             Ok(request) => request,
-            Err(error) => return Ok(refused(&error)),
+            Err(error) => return Ok(refused(&error).into()),
         };
         if claimed_at.elapsed() > CLAIM_FRESH {
             return Err(NotTried::Stale);
@@ -203,20 +199,21 @@ impl Sender {
             .record(started.elapsed().as_secs_f64());
         let outcome = provider.interpret_send(&answer);
         let upload = prepared.and_then(|prepared| prepared.asset);
-        Ok(self.without_stale(&channel, outcome, upload, asset).await)
+        let stale = self.forget_stale(&channel, &outcome, upload, asset).await;
+        Ok(Tried { outcome, stale })
     }
 
-    /// A refusal of a message that names something of ours at the provider may mean that it is gone there: it is
-    /// forgotten, and the message tried again with a new one, unless it had a new one already.
-    async fn without_stale(
+    /// A refusal of a message that names something of ours at the provider may mean that it is gone there, so it is
+    /// forgotten. `true` when the next attempt has a reason to fare better: when it was not made for this one.
+    async fn forget_stale(
         &self,
         channel: &Channel,
-        outcome: SendOutcome,
+        outcome: &SendOutcome,
         upload: Option<Asset>,
         resource: Option<Asset>,
-    ) -> SendOutcome {
+    ) -> bool {
         let SendOutcome::Rejected(error) = outcome else {
-            return outcome;
+            return false;
         };
         let upload =
             upload.filter(|_| matches!(error.class, ErrorClass::Media | ErrorClass::Permanent));
@@ -226,14 +223,7 @@ impl Sender {
             was_known |= !asset.is_new;
             self.forget_asset(channel, asset.key).await;
         }
-        if was_known {
-            return SendOutcome::Retry {
-                after: Some(Duration::ZERO),
-                attempts_max: None,
-                error,
-            };
-        }
-        SendOutcome::Rejected(error)
+        was_known
     }
 
     /// The phone where there is one: authentication templates need it, and it works everywhere else too.
@@ -388,6 +378,36 @@ impl NotTried {
     }
 }
 
+/// An attempt that the provider was asked for, or that ended before for a reason of the message's own.
+struct Tried {
+    outcome: SendOutcome,
+    /// It was refused over something of ours at the provider, which is made anew for the next attempt.
+    stale: bool,
+}
+
+impl From<SendOutcome> for Tried {
+    fn from(outcome: SendOutcome) -> Self {
+        Self {
+            outcome,
+            stale: false,
+        }
+    }
+}
+
+impl Tried {
+    /// What the message makes of it. The channel learns from the outcome itself: a refusal is an answer.
+    fn judged(self) -> SendOutcome {
+        match self.outcome {
+            SendOutcome::Rejected(error) if self.stale => SendOutcome::Retry {
+                after: Some(Duration::ZERO),
+                attempts_max: None,
+                error,
+            },
+            outcome => outcome,
+        }
+    }
+}
+
 /// What an outcome says about the speed.
 fn answer(outcome: &SendOutcome, attempts: u32, now: Timestamp, jitter: f64) -> Answer {
     match outcome {
@@ -422,4 +442,27 @@ const fn outcome_word(outcome: &SendOutcome) -> &'static str {
 fn jitter(attempt: AttemptId) -> f64 {
     let [.., high, low] = *attempt.uuid().as_bytes();
     f64::from(u16::from_be_bytes([high, low])) / 65_536.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_over_something_stale_is_tried_again_and_speaks_for_the_channel() {
+        let tried = |stale| Tried {
+            outcome: SendOutcome::Rejected(ProviderError::own(ErrorClass::Media, "gone")),
+            stale,
+        };
+        let now = Timestamp::from_seconds(100);
+        for stale in [false, true] {
+            let said = answer(&tried(stale).outcome, 1, now, 0.5);
+            assert_eq!(said, Answer::Answered, "no failure: it opens no circuit");
+        }
+        assert!(matches!(tried(false).judged(), SendOutcome::Rejected(_)));
+        let again = verdict(&tried(true).judged(), 1, now, 0.5);
+        assert!(matches!(again, Verdict::RetryAt { at, pause: None, .. } if at == now));
+        let last = verdict(&tried(true).judged(), ATTEMPTS_MAX, now, 0.5);
+        assert!(matches!(last, Verdict::Fail(_)));
+    }
 }
