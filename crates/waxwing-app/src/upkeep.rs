@@ -130,9 +130,6 @@ impl UpkeepOptions {
         if self.role != "web" {
             self.settle_unknown().await?;
         }
-        if seconds.is_multiple_of(STATISTICS_EVERY) {
-            self.base.store.refresh_statistics().await?;
-        }
         if seconds.is_multiple_of(5) {
             self.say_alive().await?;
             self.count_workers().await?;
@@ -143,7 +140,17 @@ impl UpkeepOptions {
         if self.role != "web" && seconds % 3_600 == 60 {
             self.delete_old().await?;
         }
+        if seconds.is_multiple_of(STATISTICS_EVERY) {
+            self.refresh_statistics().await;
+        }
         Ok(())
+    }
+
+    /// Only the speed of plans depends on it, so nothing else waits for it to work.
+    async fn refresh_statistics(&self) {
+        if let Err(error) = self.base.store.refresh_statistics().await {
+            tracing::warn!(%error, "tables that grew could not be analyzed; autovacuum does it later");
+        }
     }
 
     async fn say_alive(&self) -> Result<(), StoreError> {

@@ -9,14 +9,14 @@ use super::store::Store;
 use crate::{Engine, StoreError};
 
 /// Analyzes the tables that have doubled since that was done last; one process at a time does it. It neither waits for
-/// writers nor holds them up, and it makes the sessions plan again.
+/// writers nor holds them up, leaves tables alone that autovacuum is at, and makes the sessions plan again.
 static ANALYZE_GROWN: Statement = Statement::new(
     "ANALYZE_GROWN",
     "DO $$ DECLARE grown regclass; BEGIN \
        IF NOT pg_try_advisory_xact_lock(8437265, hashtext(current_setting('search_path'))) THEN RETURN; END IF; \
        FOR grown IN SELECT s.relid FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid \
          WHERE s.schemaname = current_schema() AND s.n_live_tup > 2 * GREATEST(c.reltuples, 250) \
-       LOOP EXECUTE format('ANALYZE %s', grown); END LOOP; \
+       LOOP EXECUTE format('ANALYZE (SKIP_LOCKED) %s', grown); END LOOP; \
      END $$",
     Scope::Global,
 );
