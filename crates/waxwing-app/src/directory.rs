@@ -123,25 +123,23 @@ impl Directory {
     ) -> Option<&Arc<Channel>> {
         let service = route.service_id.as_deref()?;
         let channels = self.of_account(kind, route.account_id.as_deref()?);
-        let mut found = channels.iter().filter(|channel| {
+        let found = channels.iter().filter(|channel| {
             let own = channel
                 .account
                 .credentials
                 .get(credential::MESSAGING_SERVICE_SID);
             channel.secret_hash == secret_hash && own.is_some_and(|own| own.expose() == service)
         });
-        let first = found.next()?;
-        let is_number = |channel: &&Arc<Channel>| {
+        let found: Vec<_> = found.collect();
+        let is_number = |channel: &&&Arc<Channel>| {
             Some(channel.account.sender_id.as_str()) == route.sender_id.as_deref()
         };
-        let others: Vec<_> = found.collect();
-        let of_one_tenant = others
+        let oldest = found.iter().min_by_key(|channel| channel.channel_id)?;
+        let of_one_tenant = found
             .iter()
-            .all(|other| other.tenant_id == first.tenant_id);
-        std::iter::once(first)
-            .chain(others)
-            .find(is_number)
-            .or_else(|| of_one_tenant.then_some(first))
+            .all(|channel| channel.tenant_id == oldest.tenant_id);
+        let own = found.iter().find(is_number).copied();
+        own.or_else(|| of_one_tenant.then_some(*oldest))
     }
 
     /// The channels that routes of a request may mean, for the choice of secrets.
@@ -326,6 +324,40 @@ mod tests {
             created_at: Timestamp::default(),
             updated_at: Timestamp::default(),
         }
+    }
+
+    #[test]
+    fn a_number_of_a_service_is_that_of_its_channel_or_of_the_oldest() {
+        let of_service = |n: u128, tenant: u128| ChannelRecord {
+            tenant_id: TenantId::from_uuid(Uuid::from_u128(tenant)),
+            account_id: Some("AC".into()),
+            credentials: Credentials::new()
+                .with(credential::MESSAGING_SERVICE_SID, Secret::new("MG")),
+            secret_hash: Some(vec![1]),
+            ..record(n, ChannelKind::Twilio, "token")
+        };
+        let found = |records, number: &str, secret: &[u8]| {
+            let route = Route {
+                sender_id: Some(number.into()),
+                account_id: Some("AC".into()),
+                service_id: Some("MG".into()),
+            };
+            Directory::new(1, records, &[])
+                .of_service(ChannelKind::Twilio, &route, secret)
+                .map(|channel| channel.channel_id.uuid().as_u128())
+        };
+        // In the order in which a database happens to give them.
+        let one_tenant = || vec![of_service(3, 7), of_service(2, 7)];
+        assert_eq!(found(one_tenant(), "3", &[1]), Some(3));
+        assert_eq!(found(one_tenant(), "9", &[1]), Some(2), "the oldest");
+        assert_eq!(found(one_tenant(), "3", &[2]), None, "another secret");
+        let two_tenants = || vec![of_service(3, 7), of_service(2, 8)];
+        assert_eq!(found(two_tenants(), "3", &[1]), Some(3));
+        assert_eq!(
+            found(two_tenants(), "9", &[1]),
+            None,
+            "nobody can tell whose"
+        );
     }
 
     #[test]
