@@ -43,7 +43,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(26);
 /// How long the rest of the end may take.
 const LEAVE_MAX: Duration = Duration::from_secs(3);
 /// The folder of files in the data directory.
-const MEDIA_FOLDER: &str = "media";
+pub const MEDIA_FOLDER: &str = "media";
 /// Whoever asks for metrics is few.
 const METRICS_CONNECTIONS_MAX: usize = 64;
 

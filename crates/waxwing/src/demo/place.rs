@@ -7,6 +7,7 @@ use waxwing_store::DatabaseUrl;
 
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
+use crate::serve::MEDIA_FOLDER;
 use crate::settings::Settings;
 
 const EMULATOR_PORT: u16 = 4004;
@@ -119,9 +120,6 @@ const FILES: [&str; 9] = [
     "env.new",
 ];
 
-/// The directory in it where the server keeps media.
-const MEDIA: &str = "media";
-
 /// Whether a directory holds nothing but what a demo left there.
 fn is_of_a_demo(directory: &Path) -> bool {
     std::fs::read_dir(directory).is_ok_and(|entries| {
@@ -130,7 +128,7 @@ fn is_of_a_demo(directory: &Path) -> bool {
             let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
             name.to_str().is_some_and(|name| {
                 if is_directory {
-                    name == MEDIA
+                    name == MEDIA_FOLDER
                 } else {
                     FILES.contains(&name)
                 }
