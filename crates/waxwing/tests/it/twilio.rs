@@ -64,21 +64,31 @@ async fn every_file_of_a_message_is_kept(app: TestApp) {
     assert_eq!(replies.len(), 1, "one message, one answer");
 }
 
+fn service() -> String {
+    format!("MG{}", "a".repeat(32))
+}
+
+/// A second number of the account, with which a messaging service sends.
+fn number_of(app: &TestApp, service: &str) -> TwilioNumber {
+    let number = TwilioNumber {
+        sender: "+15005550007".to_owned(),
+        sender_sid: format!("XE{}", "b".repeat(32)),
+        messaging_service_sid: Some(service.to_owned()),
+        webhook_url: Some(format!("{}/webhook/twilio", app.api.base())),
+        ..TwilioNumber::default()
+    };
+    app.emulator.add_number(number.clone());
+    number
+}
+
 on_both!(
     a_messaging_service_sends_and_its_numbers_are_the_channels,
     |options| { options.at(waxwing_core::channel::ChannelKind::Twilio) }
 );
 async fn a_messaging_service_sends_and_its_numbers_are_the_channels(app: TestApp) {
     let bank = app.bank().await;
-    let service = format!("MG{}", "a".repeat(32));
-    let pooled = TwilioNumber {
-        sender: "+15005550007".to_owned(),
-        sender_sid: format!("XE{}", "b".repeat(32)),
-        messaging_service_sid: Some(service.clone()),
-        webhook_url: Some(format!("{}/webhook/twilio", app.api.base())),
-        ..TwilioNumber::default()
-    };
-    app.emulator.add_number(pooled.clone());
+    let service = service();
+    let pooled = number_of(&app, &service);
     let channel = format!("/api/tenants/{}/channels/{}", bank.id, bank.channel_id);
     let body = json!({"credentials": {"messagingServiceSid": service}});
     let answer = app.api.patch(&channel, &body).await;
@@ -105,16 +115,9 @@ on_both!(
 );
 async fn a_status_finds_its_message_whichever_number_a_service_took(app: TestApp) {
     let bank = app.bank().await;
-    let service = format!("MG{}", "a".repeat(32));
+    let service = service();
     // The service has two numbers, both channels of the bank; it sends everything with the second.
-    let second = TwilioNumber {
-        sender: "+15005550007".to_owned(),
-        sender_sid: format!("XE{}", "b".repeat(32)),
-        messaging_service_sid: Some(service.clone()),
-        webhook_url: Some(format!("{}/webhook/twilio", app.api.base())),
-        ..TwilioNumber::default()
-    };
-    app.emulator.add_number(second.clone());
+    let second = number_of(&app, &service);
     let channels = format!("/api/tenants/{}/channels", bank.id);
     let first = format!("{channels}/{}", bank.channel_id);
     let body = json!({"credentials": {"messagingServiceSid": service}});
