@@ -2,15 +2,20 @@
 
 use std::fmt;
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use ring::rand::SecureRandom as _;
 use ring::{hmac, rand};
-use waxwing_core::ids::TenantId;
+use waxwing_app::accounts::Known;
+use waxwing_core::access::Role;
+use waxwing_core::ids::{ApiKeyId, TenantId};
 use waxwing_core::secret::Secret;
+use waxwing_store::domain::sessions::SessionRecord;
 use waxwing_store::domain::tenants::{self, DEFAULT_TENANT, TenantRecord};
+use waxwing_store::domain::users;
 
+use crate::access::{self, Access};
 use crate::errors::ApiError;
 use crate::state::ApiState;
 
@@ -66,23 +71,47 @@ impl fmt::Debug for AdminTokens {
 }
 
 /// Who calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Caller {
     /// The operator of the platform: may do everything in every tenant.
     PlatformAdmin,
+    /// A person who is logged in.
+    User(SessionRecord),
+    /// A program.
+    ApiKey {
+        /// The key.
+        id: ApiKeyId,
+        /// Its tenant.
+        tenant_id: TenantId,
+        /// What it may do there.
+        role: Role,
+    },
 }
 
 impl Caller {
     /// The tenant of the routes that name none.
     #[must_use]
-    pub const fn own_tenant(self) -> TenantId {
+    pub const fn own_tenant(self) -> Option<TenantId> {
         match self {
-            Self::PlatformAdmin => DEFAULT_TENANT,
+            Self::PlatformAdmin => Some(DEFAULT_TENANT),
+            Self::User(session) => session.tenant_id,
+            Self::ApiKey { tenant_id, .. } => Some(tenant_id),
         }
     }
 }
 
-/// A caller with a valid credential; 401 without.
+/// What the route of a request asks. Whoever forgot to say so lets nobody in.
+fn asked(parts: &Parts) -> Result<Access, ApiError> {
+    let route = parts.extensions.get::<MatchedPath>();
+    let asked = route.and_then(|route| access::of(&parts.method, route.as_str()));
+    asked.ok_or_else(|| {
+        tracing::error!("a route has no entry in the table of access");
+        ApiError::forbidden("Nobody may do this.")
+    })
+}
+
+/// A caller with a valid credential; 401 without. A browser's cookie is one only together with the proof that our own
+/// page sent the request.
 #[derive(Debug, Clone, Copy)]
 pub struct Authorized(pub Caller);
 
@@ -90,11 +119,40 @@ impl FromRequestParts<ApiState> for Authorized {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let token = bearer(&parts.headers).ok_or_else(ApiError::unauthorized)?;
-        if state.settings.admin.accepts(token) {
-            return Ok(Self(Caller::PlatformAdmin));
+        if let Some(token) = bearer(&parts.headers) {
+            if state.settings.admin.accepts(token) {
+                return Ok(Self(Caller::PlatformAdmin));
+            }
+            return known(state, token).await.map(Self);
         }
-        Err(ApiError::unauthorized())
+        // A header that is there and cannot be read is not made good by a cookie.
+        if parts.headers.contains_key(header::AUTHORIZATION) {
+            return Err(ApiError::unauthorized());
+        }
+        let token = session_cookie(&parts.headers).ok_or_else(ApiError::unauthorized)?;
+        let caller = known(state, token).await?;
+        if !parts.method.is_safe() && !is_from_our_page(&parts.headers) {
+            return Err(ApiError::forbidden(format!(
+                "A request with a cookie needs the header `{CSRF_HEADER}: 1`."
+            )));
+        }
+        Ok(Self(caller))
+    }
+}
+
+async fn known(state: &ApiState, token: &str) -> Result<Caller, ApiError> {
+    match state.app.accounts.known(token).await? {
+        None => Err(ApiError::unauthorized()),
+        Some(Known::User(session)) => Ok(Caller::User(session)),
+        Some(Known::ApiKey {
+            id,
+            tenant_id,
+            role,
+        }) => Ok(Caller::ApiKey {
+            id,
+            tenant_id,
+            role,
+        }),
     }
 }
 
@@ -106,10 +164,63 @@ impl FromRequestParts<ApiState> for PlatformAdmin {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let asked = asked(parts)?;
         match Authorized::from_request_parts(parts, state).await?.0 {
-            Caller::PlatformAdmin => Ok(Self),
+            Caller::PlatformAdmin if asked == Access::Platform => Ok(Self),
+            _ => Err(ApiError::forbidden("Only the platform admin may do this.")),
         }
     }
+}
+
+/// A person who is logged in; 401 without a valid credential, 403 for programs and the platform admin.
+#[derive(Debug, Clone, Copy)]
+pub struct Person(pub SessionRecord);
+
+impl FromRequestParts<ApiState> for Person {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let asked = asked(parts)?;
+        match Authorized::from_request_parts(parts, state).await?.0 {
+            Caller::User(session) if asked == Access::Person => Ok(Self(session)),
+            _ => Err(ApiError::forbidden(
+                "Only a person who is logged in may do this.",
+            )),
+        }
+    }
+}
+
+/// The cookie of a browser's session. The prefix makes browsers insist on `Secure`, on this very host and on `/`.
+pub const SESSION_COOKIE: &str = "__Host-waxwing";
+/// What only a page of our own can add to a request: other sites' pages may not set headers.
+pub const CSRF_HEADER: &str = "x-waxwing-csrf";
+
+/// The only session in the cookies of a request.
+fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+    let mut found = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(name, _)| *name == SESSION_COOKIE)
+        .map(|(_, value)| value);
+    found.next().filter(|_| found.next().is_none())
+}
+
+fn is_from_our_page(headers: &HeaderMap) -> bool {
+    let one = |name: &str| {
+        let mut values = headers.get_all(name).iter();
+        values
+            .next()
+            .filter(|_| values.next().is_none())
+            .map(HeaderValue::as_bytes)
+    };
+    let site = headers
+        .contains_key("sec-fetch-site")
+        .then(|| one("sec-fetch-site"));
+    one(CSRF_HEADER) == Some(b"1")
+        && site.is_none_or(|site| matches!(site, Some(b"same-origin" | b"none")))
 }
 
 /// The only token of an `Authorization: Bearer` header; `None` when there is none, or more than one header.
@@ -125,13 +236,16 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The tenant that the request is about: `{tenant}` of the path (an id, or `default`), or the caller's own where the
-/// path names none. 404 for a tenant that does not exist or that the caller has nothing to do with.
+/// path names none. 404 for a tenant that does not exist or that the caller has nothing to do with, 403 for what the
+/// caller's role there does not allow.
 #[derive(Debug, Clone)]
 pub struct TenantScope {
     /// The tenant.
     pub tenant: TenantRecord,
     /// Who calls.
     pub caller: Caller,
+    /// What the caller is in the tenant; the platform admin is an owner everywhere.
+    pub role: Role,
 }
 
 impl TenantScope {
@@ -146,6 +260,7 @@ impl FromRequestParts<ApiState> for TenantScope {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let asked = asked(parts)?;
         let Authorized(caller) = Authorized::from_request_parts(parts, state).await?;
         let unknown = || ApiError::not_found("tenant");
         let params = RawPathParams::from_request_parts(parts, state)
@@ -156,17 +271,35 @@ impl FromRequestParts<ApiState> for TenantScope {
             .find(|(name, _)| *name == "tenant")
             .map(|(_, value)| value);
         let id = match named {
-            None => caller.own_tenant(),
+            None => caller.own_tenant().ok_or_else(unknown)?,
             Some(DEFAULT_TENANT_WORD) => DEFAULT_TENANT,
             Some(text) => text.parse().map_err(|_| unknown())?,
         };
-        let tenant = state
-            .store
-            .read(move |tx| tenants::get(tx, id))
-            .await?
-            .ok_or_else(unknown)?;
+        let read = state.store.read(move |tx| {
+            let role = match caller {
+                Caller::PlatformAdmin => Some(Role::Owner),
+                Caller::User(session) => users::role(tx, id, session.user_id)?,
+                Caller::ApiKey {
+                    tenant_id, role, ..
+                } => (tenant_id == id).then_some(role),
+            };
+            match role {
+                Some(role) => Ok(tenants::get(tx, id)?.map(|tenant| (tenant, role))),
+                None => Ok(None),
+            }
+        });
+        let (tenant, role) = read.await?.ok_or_else(unknown)?;
         tracing::Span::current().record("tenant", tracing::field::display(id));
-        Ok(Self { tenant, caller })
+        match asked {
+            Access::Tenant(action) if role.may(action) => Ok(Self {
+                tenant,
+                caller,
+                role,
+            }),
+            _ => Err(ApiError::forbidden(format!(
+                "The role {role} does not allow this."
+            ))),
+        }
     }
 }
 
@@ -196,6 +329,51 @@ mod tests {
         }
         assert!(!AdminTokens::new(Some(&Secret::new("")), None, false).accepts(""));
         assert!(!format!("{:?}", AdminTokens::new(Some(&admin), None, true)).contains("admin\""));
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn one_cookie_is_a_credential() {
+        let cookie = |lines: &[(&'static str, &'static str)]| {
+            session_cookie(&headers(lines)).map(ToOwned::to_owned)
+        };
+        let found = cookie(&[("cookie", "a=b; __Host-waxwing=token; c=d")]);
+        assert_eq!(found.as_deref(), Some("token"));
+        assert_eq!(cookie(&[("cookie", "waxwing=token")]), None);
+        let two = [
+            ("cookie", "__Host-waxwing=a"),
+            ("cookie", "__Host-waxwing=b"),
+        ];
+        assert_eq!(cookie(&two), None);
+        assert_eq!(
+            cookie(&[("cookie", "__Host-waxwing=a; __Host-waxwing=b")]),
+            None
+        );
+    }
+
+    #[test]
+    fn only_our_own_page_may_change_something_with_a_cookie() {
+        let csrf = (CSRF_HEADER, "1");
+        for (pairs, ours) in [
+            (&[csrf][..], true),
+            (&[csrf, ("sec-fetch-site", "same-origin")], true),
+            (&[csrf, ("sec-fetch-site", "none")], true),
+            (&[csrf, ("sec-fetch-site", "same-site")], false),
+            (&[csrf, ("sec-fetch-site", "cross-site")], false),
+            (&[("sec-fetch-site", "same-origin")], false),
+            (&[(CSRF_HEADER, "0")], false),
+            (&[csrf, csrf], false),
+            (&[], false),
+        ] {
+            assert_eq!(is_from_our_page(&headers(pairs)), ours, "{pairs:?}");
+        }
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl ApiError {
     /// 401: no credential, or one that is not known.
     #[must_use]
     pub fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "A valid bearer token is needed.")
+        Self::new(StatusCode::UNAUTHORIZED, "A valid credential is needed.")
     }
 
     /// 403: known, but not allowed.

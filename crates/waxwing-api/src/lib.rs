@@ -4,6 +4,8 @@
 //! [`auth`], [`extract`] and [`page`], does its work in the store, and answers with a body of [`answer`] or an
 //! [`errors::ApiError`]. Routes are registered with their OpenAPI description in [`routes`].
 
+pub mod access;
+pub mod address;
 pub mod answer;
 pub mod auth;
 pub mod check;

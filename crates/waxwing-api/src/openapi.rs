@@ -23,8 +23,11 @@ pub const TENANT_PREFIX: &str = "/api/tenants/{tenant}";
 
 const DESCRIPTION: &str = "Waxwing is a self-hosted, multi-tenant WhatsApp Business platform.\n\n\
     Every path below `/api/tenants/{tenant}` also answers at `/tenants/{tenant}/…`, and at `/api/…` for the caller's \
-    own tenant (the platform admin's own tenant is the default tenant). `default` may stand for the default tenant's \
-    id.\n\n\
+    own tenant: that of an API key, the one a person chose, or the default tenant for the platform admin. `default` may \
+    stand for the default tenant's id.\n\n\
+    What a caller may do depends on the role: `owner`, `manager`, `sales`, `operations`, `field_staff` or `viewer`. \
+    Another tenant's ids look like ids that nobody has. A request with the cookie of a login needs the header \
+    `x-waxwing-csrf: 1` when it changes something.\n\n\
     Lists take `limit` and `cursor` and carry `nextCursor`, which is null on the last page. Times are RFC 3339 in UTC. \
     Secrets can be written and never read. Every answer carries `x-request-id`.";
 
@@ -33,7 +36,9 @@ const DESCRIPTION: &str = "Waxwing is a self-hosted, multi-tenant WhatsApp Busin
 pub fn base() -> OpenApi {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("The platform admin's token (`ADMIN_TOKEN`)."))
+        .description(Some(
+            "An API key (`wax_…`), the token of a login, or the platform admin's token (`ADMIN_TOKEN`).",
+        ))
         .build();
     let components = ComponentsBuilder::new()
         .security_scheme(BEARER, SecurityScheme::Http(bearer))

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use waxwing_app::Base;
+use waxwing_app::accounts::Accounts;
 use waxwing_app::dead_letters::DeadLetters;
 use waxwing_app::directory::DirectoryHandle;
 use waxwing_app::ingest::Ingest;
@@ -16,6 +17,7 @@ use waxwing_providers::messaging::Endpoints;
 use waxwing_store::Store;
 use waxwing_store::domain::crypto::Keyring;
 
+use crate::address::Network;
 use crate::auth::AdminTokens;
 
 /// The state of the API. Cheap to clone.
@@ -42,6 +44,10 @@ pub struct ApiState {
 pub struct ApiSettings {
     /// Who is the platform admin.
     pub admin: AdminTokens,
+    /// Whether anybody may make an account with a tenant.
+    pub registration: bool,
+    /// The proxies that are believed about where a request comes from.
+    pub trusted_proxies: Vec<Network>,
     /// Whether the platform has an app secret, so that a channel needs none of its own.
     pub platform_app_secret: bool,
     /// Whether message templates are managed and sent.
@@ -55,6 +61,8 @@ pub struct ApiSettings {
 /// The use cases and workers of this process that handlers reach.
 #[derive(Clone)]
 pub struct AppHandles {
+    /// People and programs that use the API.
+    pub accounts: Accounts,
     /// The channels as ingest and delivery see them.
     pub directory: DirectoryHandle,
     /// Takes in webhooks.

@@ -4,6 +4,7 @@
 //! goes out ([`deliver`]). [`send`] is the same queue for programs. [`upkeep`] keeps the process registered, recovers
 //! what dead ones left and deletes what is too old. No HTTP server types here, and no SQL.
 
+pub mod accounts;
 pub mod callback;
 pub mod contacts;
 pub mod converse;

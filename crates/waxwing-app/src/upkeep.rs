@@ -273,7 +273,7 @@ impl UpkeepOptions {
             Aging::MessageCosts => DAY * COST_DAYS,
             Aging::PortfolioPeople => DAY * 2,
             // The column is the time until which they are good.
-            Aging::ProviderAssets => Duration::ZERO,
+            Aging::ProviderAssets | Aging::Sessions | Aging::Invitations => Duration::ZERO,
             Aging::Messages | Aging::DeadLetters => {
                 DAY * self.retention_days.max(MESSAGES_DAYS_MIN)
             }

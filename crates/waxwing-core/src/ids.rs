@@ -147,6 +147,22 @@ id!(
     MediaId, "med", "media"
 );
 id!(
+    /// A person who logs in.
+    UserId, "usr", "user"
+);
+id!(
+    /// One login of a user, from then to the logout.
+    SessionId, "ses", "session"
+);
+id!(
+    /// A credential of a program, for one tenant.
+    ApiKeyId, "key", "API key"
+);
+id!(
+    /// An invitation of a person to a tenant.
+    InvitationId, "inv", "invitation"
+);
+id!(
     /// One start of one process; names the holder of leases and claims.
     NodeId, "nod", "node"
 );

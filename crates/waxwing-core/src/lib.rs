@@ -4,6 +4,8 @@
 //! [`time::Clock`] and [`ids::IdSource`] or as plain arguments, decisions go out as plain data. Providers, the store,
 //! HTTP and the command line are adapters around it.
 
+pub mod access;
+pub mod account;
 pub mod account_news;
 pub mod call;
 pub mod channel;

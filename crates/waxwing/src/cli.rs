@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::serve::Role;
@@ -60,6 +61,18 @@ pub enum Command {
         /// What to do
         #[command(subcommand)]
         action: ChannelAction,
+    },
+    /// Invite, list and remove people of a tenant of a running server
+    User {
+        /// What to do
+        #[command(subcommand)]
+        action: UserAction,
+    },
+    /// Make, list and revoke API keys of a tenant of a running server
+    Key {
+        /// What to do
+        #[command(subcommand)]
+        action: KeyAction,
     },
     /// List and retry what failed for good on a running server
     DeadLetters {
@@ -317,6 +330,94 @@ pub enum ChannelAction {
         #[command(flatten)]
         of: OfTenant,
     },
+}
+
+/// What to do with people.
+#[derive(Debug, Subcommand)]
+pub enum UserAction {
+    /// Invite somebody; the token that is shown is for them
+    Invite {
+        /// The person's address
+        email: String,
+        /// What the person becomes
+        #[arg(long, value_parser = role_words())]
+        role: String,
+        /// Whose
+        #[command(flatten)]
+        of: OfTenant,
+    },
+    /// List the people of the tenant
+    List {
+        /// Whose
+        #[command(flatten)]
+        of: OfTenant,
+    },
+    /// Give somebody another role
+    Role {
+        /// The person's id
+        id: String,
+        /// The role
+        #[arg(value_parser = role_words())]
+        role: String,
+        /// Where
+        #[command(flatten)]
+        of: OfTenant,
+    },
+    /// Take somebody out of the tenant; the account stays
+    Remove {
+        /// The person's id
+        id: String,
+        /// From where
+        #[command(flatten)]
+        of: OfTenant,
+    },
+    /// Make a token with which somebody sets a new password
+    ResetPassword {
+        /// The person's id
+        id: String,
+        /// Where
+        #[command(flatten)]
+        of: OfTenant,
+    },
+}
+
+/// What to do with API keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyAction {
+    /// Make a key; its token is shown once
+    Create {
+        /// What it is for
+        name: String,
+        /// What the program may do
+        #[arg(long, value_parser = role_words())]
+        role: String,
+        /// When it ends by itself, such as 2027-01-31T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        expires_at: Option<String>,
+        /// Whose
+        #[command(flatten)]
+        of: OfTenant,
+    },
+    /// List keys, without their tokens
+    List {
+        /// Whose
+        #[command(flatten)]
+        of: OfTenant,
+    },
+    /// Revoke a key: it opens nothing from then on
+    Revoke {
+        /// Its id
+        id: String,
+        /// Whose
+        #[command(flatten)]
+        of: OfTenant,
+    },
+}
+
+fn role_words() -> PossibleValuesParser {
+    waxwing_core::access::Role::ALL
+        .map(|role| role.as_str())
+        .into()
 }
 
 /// What to do with dead letters.

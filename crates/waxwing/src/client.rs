@@ -94,6 +94,22 @@ impl Client {
         self.call(Method::PUT, path, Some(body)).await
     }
 
+    /// Changes a part of something.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.call(Method::PATCH, path, Some(body)).await
+    }
+
+    /// Takes something away.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.call(Method::DELETE, path, None).await
+    }
+
     /// All of a list, page by page.
     ///
     /// # Errors

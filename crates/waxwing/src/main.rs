@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use self::cli::{Cli, Command};
-use self::commands::remote;
+use self::commands::{people, remote};
 use self::failure::Failure;
 use self::serve::{Role, Server};
 use self::settings::{Settings, Sources};
@@ -80,6 +80,12 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Channel { action } => {
             with_settings(async |settings| remote::channel(&settings, &action).await)
+        }
+        Command::User { action } => {
+            with_settings(async |settings| people::user(&settings, &action).await)
+        }
+        Command::Key { action } => {
+            with_settings(async |settings| people::key(&settings, &action).await)
         }
         Command::DeadLetters { action } => {
             with_settings(async |settings| remote::dead_letters(&settings, &action).await)

@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use waxwing_api::auth::AdminTokens;
 use waxwing_api::routes::health::{self, Redis, WorkerState, Workers};
 use waxwing_api::{ApiSettings, ApiState, AppHandles};
+use waxwing_app::accounts::Accounts;
 use waxwing_app::converse::ConverseOptions;
 use waxwing_app::dead_letters::DeadLetters;
 use waxwing_app::deliver::{DeliverOptions, DeliveryInbox, DeliverySignal, SharedLimits};
@@ -521,12 +522,15 @@ impl Wiring<'_> {
             http: self.client.clone(),
             settings: Arc::new(ApiSettings {
                 admin,
+                registration: settings.registration,
+                trusted_proxies: settings.trusted_proxies.clone(),
                 platform_app_secret: secret.is_some(),
                 message_templates: settings.message_templates,
                 media: settings.media,
                 endpoints: Arc::clone(&self.endpoints),
             }),
             app: AppHandles {
+                accounts: Accounts::new(base.clone()),
                 directory: self.directory.clone(),
                 files: self.files.clone(),
                 ingest: Ingest::start(

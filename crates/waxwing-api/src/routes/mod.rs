@@ -3,7 +3,10 @@
 //! A module of this directory gives its routes as an [`OpenApiRouter`]; nothing is routed without being described.
 //! Those of a tenant are written relative to the tenant and are mounted three times (see [`crate::openapi`]).
 
+pub mod accounts;
 pub mod analytics;
+pub mod api_keys;
+pub mod auth;
 pub mod channels;
 pub mod contacts;
 pub mod conversations;
@@ -18,6 +21,7 @@ pub mod messages;
 pub mod settings;
 pub mod templates;
 pub mod tenants;
+pub mod users;
 pub mod webhooks;
 
 use axum::Router;
@@ -47,10 +51,17 @@ const TENANT: &[Module] = &[
     conversations::routes,
     dead_letters::routes,
     events::routes,
+    users::routes,
+    api_keys::routes,
 ];
 
 /// Routes of the platform, relative to `/api`. They answer without the prefix, too.
-const PLATFORM: &[Module] = &[tenants::routes, dead_letters::platform_routes];
+const PLATFORM: &[Module] = &[
+    auth::routes,
+    accounts::routes,
+    tenants::routes,
+    dead_letters::platform_routes,
+];
 
 /// Where the routes of a tenant stand among those of the platform.
 const TENANT_PATH: &str = "/tenants/{tenant}";

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+mod accounts;
 mod bodies;
 mod channels;
 mod document;
@@ -14,3 +15,4 @@ mod settings;
 mod support;
 mod templates;
 mod tenants;
+mod walk;

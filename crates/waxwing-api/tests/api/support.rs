@@ -12,6 +12,7 @@ use uuid::Uuid;
 use waxwing_api::auth::AdminTokens;
 use waxwing_api::{ApiSettings, ApiState, AppHandles, router};
 use waxwing_app::Base;
+use waxwing_app::accounts::Accounts;
 use waxwing_app::dead_letters::DeadLetters;
 use waxwing_app::deliver::signal;
 use waxwing_app::directory::DirectoryHandle;
@@ -69,6 +70,7 @@ async fn handles(base: &Base, endpoints: Arc<Endpoints>) -> AppHandles {
         std::time::Duration::from_secs(3_600),
     );
     AppHandles {
+        accounts: Accounts::new(base.clone()),
         directory: directory.clone(),
         files: files.clone(),
         ingest: Ingest::start(
@@ -150,6 +152,8 @@ impl Api {
         let steps = Arc::new(Steps(AtomicU64::new(1)));
         let mut settings = ApiSettings {
             admin: AdminTokens::new(Some(&Secret::new(ADMIN)), None, true),
+            registration: true,
+            trusted_proxies: Vec::new(),
             platform_app_secret: true,
             message_templates: true,
             media: true,
@@ -204,10 +208,21 @@ impl Api {
 
     /// Calls a route as the platform admin.
     pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::AUTHORIZATION, format!("Bearer {ADMIN}"));
+        self.call_as(Some(ADMIN), method, path, body).await
+    }
+
+    /// Calls a route with a token, or with none.
+    pub async fn call_as(
+        &self,
+        token: Option<&str>,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }

@@ -79,6 +79,8 @@ pub enum BlindPurpose {
     Asset,
     /// Links to files that need no credential.
     Link,
+    /// Tokens of sessions, API keys, invitations and links for new passwords.
+    Token,
 }
 
 impl BlindPurpose {
@@ -91,6 +93,7 @@ impl BlindPurpose {
             Self::Request => b"request",
             Self::Asset => b"asset",
             Self::Link => b"link",
+            Self::Token => b"token",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The queries, one module for each noun.
 
+pub mod api_keys;
 pub mod assets;
 pub mod channel_health;
 pub mod channels;
@@ -11,6 +12,7 @@ pub mod dead_letters;
 pub mod flows;
 pub mod gate;
 pub mod inbox;
+pub mod invitations;
 pub mod keys;
 pub mod marks;
 pub mod media;
@@ -21,16 +23,38 @@ pub mod outbox;
 pub mod portfolio;
 pub mod queue;
 pub mod retention;
+pub mod sessions;
 pub mod statuses;
 pub mod templates;
 pub mod tenants;
 pub mod unknown;
+pub mod users;
 mod waiting;
 
 use crate::Module;
 
 /// The statements of all modules, for the registry test.
 pub const MODULES: &[Module] = &[
+    Module {
+        name: "api_keys",
+        statements: api_keys::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "invitations",
+        statements: invitations::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "sessions",
+        statements: sessions::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "users",
+        statements: users::STATEMENTS,
+        inserts: &[],
+    },
     Module {
         name: "retention",
         statements: retention::STATEMENTS,

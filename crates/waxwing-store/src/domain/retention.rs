@@ -4,6 +4,7 @@ use uuid::Uuid;
 use waxwing_core::ids::TenantId;
 use waxwing_core::time::Timestamp;
 
+use super::{invitations, sessions};
 use crate::{StoreError, Tx, params, statements};
 
 statements! {
@@ -55,11 +56,15 @@ pub enum Aging {
     ProviderAssets,
     /// Whom businesses wrote to first.
     PortfolioPeople,
+    /// Sessions that are over, with links for new passwords.
+    Sessions,
+    /// Invitations that nobody took.
+    Invitations,
 }
 
 impl Aging {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::WebhookEvents,
         Self::OutboxEvents,
         Self::ParkedStatuses,
@@ -69,6 +74,8 @@ impl Aging {
         Self::ProviderAssets,
         Self::MessageCosts,
         Self::PortfolioPeople,
+        Self::Sessions,
+        Self::Invitations,
     ];
 
     /// The table.
@@ -84,6 +91,8 @@ impl Aging {
             Self::ProviderAssets => "provider_assets",
             Self::MessageCosts => "message_costs",
             Self::PortfolioPeople => "portfolio_people",
+            Self::Sessions => "sessions",
+            Self::Invitations => "invitations",
         }
     }
 
@@ -120,6 +129,8 @@ pub fn delete_older(
         Aging::DeadLetters => tx.execute(&DEAD_LETTERS, &params![before, limit]),
         Aging::PortfolioPeople => tx.execute(&PORTFOLIO_PEOPLE, &params![before, limit]),
         Aging::ProviderAssets => tx.execute(&PROVIDER_ASSETS, &params![before, limit]),
+        Aging::Sessions => sessions::delete_over(tx, before, limit),
+        Aging::Invitations => invitations::delete_over(tx, before, limit),
         Aging::OutboxEvents | Aging::Messages | Aging::MessageCosts => Ok(0),
     }
 }

@@ -46,6 +46,10 @@ id_columns!(
     OutboxEventId,
     DeadLetterId,
     MediaId,
+    UserId,
+    SessionId,
+    ApiKeyId,
+    InvitationId,
     NodeId,
 );
 

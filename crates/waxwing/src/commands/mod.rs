@@ -4,4 +4,5 @@ pub mod config;
 pub mod doctor;
 pub mod emulate;
 pub mod migrate;
+pub mod people;
 pub mod remote;

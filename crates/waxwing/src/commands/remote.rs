@@ -195,17 +195,17 @@ pub async fn dead_letters(settings: &Settings, action: &DeadLetterAction) -> Res
     Ok(())
 }
 
-fn client(settings: &Settings, remote: &Remote) -> Result<Client, Failure> {
+pub(super) fn client(settings: &Settings, remote: &Remote) -> Result<Client, Failure> {
     Client::new(settings, remote.server.as_deref())
 }
 
 /// The path of a route of a tenant.
-fn of(scope: &OfTenant, route: &str) -> Result<String, Failure> {
+pub(super) fn of(scope: &OfTenant, route: &str) -> Result<String, Failure> {
     Ok(format!("/api/tenants/{}/{route}", part(&scope.tenant)?))
 }
 
 /// An id, which must not change the path that it stands in.
-fn part(id: &str) -> Result<&str, Failure> {
+pub(super) fn part(id: &str) -> Result<&str, Failure> {
     let plain = !id.is_empty()
         && id
             .bytes()
@@ -314,7 +314,7 @@ fn secret(file: &Path) -> Result<Zeroizing<String>, Failure> {
     }
 }
 
-fn text(value: &Value, name: &str) -> String {
+pub(super) fn text(value: &Value, name: &str) -> String {
     match &value[name] {
         // What providers say must not steer the terminal.
         Value::String(text) => text.replace(char::is_control, " "),
@@ -323,7 +323,7 @@ fn text(value: &Value, name: &str) -> String {
     }
 }
 
-fn show(remote: &Remote, answer: &Value, short: impl FnOnce() -> String) {
+pub(super) fn show(remote: &Remote, answer: &Value, short: impl FnOnce() -> String) {
     if remote.json {
         say(&format!("{answer:#}"));
     } else {
@@ -342,7 +342,7 @@ fn with_warnings(mut line: String, answer: &Value) -> String {
     line
 }
 
-fn list(remote: &Remote, name: &str, items: Vec<Value>, columns: &[&str]) {
+pub(super) fn list(remote: &Remote, name: &str, items: Vec<Value>, columns: &[&str]) {
     if remote.json {
         say(&format!("{:#}", json!({ name: items })));
         return;

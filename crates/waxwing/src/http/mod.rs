@@ -23,6 +23,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
+use waxwing_api::address::Peer;
 
 use self::activity::{Activity, Watched};
 
@@ -70,8 +71,8 @@ impl Listener {
                 accepted = self.accept(&room) => accepted,
             };
             match accepted {
-                Ok((tcp, place)) => {
-                    tokio::spawn(connection(tcp, router.clone(), stop.clone(), place));
+                Ok((tcp, peer, place)) => {
+                    tokio::spawn(connection(tcp, peer, router.clone(), stop.clone(), place));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be taken");
@@ -92,13 +93,13 @@ impl Listener {
     async fn accept(
         &self,
         room: &Arc<Semaphore>,
-    ) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    ) -> std::io::Result<(TcpStream, Peer, OwnedSemaphorePermit)> {
         let place = Arc::clone(room)
             .acquire_owned()
             .await
             .map_err(std::io::Error::other)?;
-        let (tcp, _) = self.tcp.accept().await?;
-        Ok((tcp, place))
+        let (tcp, peer) = self.tcp.accept().await?;
+        Ok((tcp, Peer(peer.ip()), place))
     }
 }
 
@@ -115,6 +116,7 @@ pub fn local_url(mut address: SocketAddr) -> String {
 
 async fn connection(
     tcp: TcpStream,
+    peer: Peer,
     router: Router,
     mut stop: watch::Receiver<bool>,
     place: OwnedSemaphorePermit,
@@ -124,7 +126,8 @@ async fn connection(
     let activity = Arc::new(Activity::new());
     let io = TokioIo::new(Watched::new(tcp, Arc::clone(&activity)));
     let router = TowerToHyperService::new(router);
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let answering = activity.answering();
         let answer = router.call(request.map(Body::new));
         async move {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use waxwing_api::address::Network;
 use waxwing_store::DatabaseUrl;
 use zeroize::Zeroizing;
 
@@ -25,6 +26,8 @@ pub enum Form {
     Database,
     /// An IP address to listen on.
     Address,
+    /// IP addresses and networks, with commas between them.
+    Networks,
     /// A path of the file system.
     Path,
     /// 32 bytes in hexadecimal digits or base64.
@@ -62,6 +65,7 @@ impl Form {
             Self::Url(schemes) => format!("an address such as {}://host:port", schemes[schemes.len() - 1]),
             Self::Database => "sqlite:<path> or postgres://user:password@host/database".into(),
             Self::Address => "an IP address such as 127.0.0.1 or 0.0.0.0".into(),
+            Self::Networks => "addresses and networks such as 127.0.0.1,10.0.0.0/8".into(),
             Self::Path => "a path".into(),
             Self::Key => "32 random bytes as 64 hexadecimal digits or as base64, such as `openssl rand -hex 32` gives".into(),
             Self::Token => "1 to 4096 visible ASCII characters without blanks".into(),
@@ -89,6 +93,7 @@ impl Form {
             Self::Url(schemes) => is_url(value, schemes),
             Self::Database => DatabaseUrl::parse(value).is_ok(),
             Self::Address => value.parse::<IpAddr>().is_ok(),
+            Self::Networks => networks(value).is_some(),
             Self::Path => !value.contains('\0'),
             Self::Key => key(value).is_some(),
             Self::Token => value.len() <= 4096 && value.bytes().all(|byte| byte.is_ascii_graphic()),
@@ -146,6 +151,14 @@ fn is_url(value: &str, schemes: &[&str]) -> bool {
         && uri.host().is_some_and(|host| !host.is_empty())
         && uri.query().is_none()
         && (!credentials || !schemes.contains(&"https"))
+}
+
+/// The networks of a list.
+pub fn networks(value: &str) -> Option<Vec<Network>> {
+    value
+        .split(',')
+        .map(|one| one.trim().parse().ok())
+        .collect()
 }
 
 /// What a switch says.

@@ -13,12 +13,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use waxwing_api::address::Network;
 use waxwing_app::media::S3;
 use waxwing_core::channel::{ChannelKind, Credentials};
 use waxwing_core::secret::Secret;
 use waxwing_providers::messaging::Endpoints;
 use waxwing_store::DatabaseUrl;
 
+use self::form::networks;
 pub use self::form::{key, switch};
 pub use self::read::{Source, Sources, Values};
 pub use self::show::{example, table, without_effect};
@@ -55,6 +57,10 @@ pub struct Settings {
     pub master_key: Option<Secret>,
     /// The platform admin's token.
     pub admin_token: Option<Secret>,
+    /// Whether anybody may make an account with a tenant.
+    pub registration: bool,
+    /// The proxies that are believed about where a request comes from.
+    pub trusted_proxies: Vec<Network>,
     /// The name of the process.
     pub node_name: Option<String>,
     /// What is logged.
@@ -182,6 +188,13 @@ impl Settings {
             redis: secret("REDIS_URL"),
             master_key: secret("MASTER_KEY"),
             admin_token: secret("ADMIN_TOKEN"),
+            registration: values
+                .get("REGISTRATION")
+                .map_or(!production, |word| word == "open"),
+            trusted_proxies: values
+                .get("TRUSTED_PROXIES")
+                .and_then(networks)
+                .unwrap_or_default(),
             node_name: text("NODE_NAME"),
             log_filter: text("LOG_LEVEL").unwrap_or_default(),
             log_json: values

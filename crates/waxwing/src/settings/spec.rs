@@ -123,6 +123,18 @@ pub const SPECS: &[Spec] = &[
     )
     .secret(),
     spec(
+        "REGISTRATION",
+        Form::Word(&["open", "closed"]),
+        "",
+        "whether anybody may make an account with a tenant; open in development, closed in production",
+    ),
+    spec(
+        "TRUSTED_PROXIES",
+        Form::Networks,
+        "",
+        "addresses and networks of the proxies in front, such as 127.0.0.1,10.0.0.0/8: their X-Forwarded-For is believed",
+    ),
+    spec(
         "NODE_NAME",
         Form::Name,
         "",
