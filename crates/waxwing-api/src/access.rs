@@ -40,6 +40,8 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/accounts", Platform),
     ("PATCH", "/accounts/{id}", Platform),
     ("POST", "/accounts/{id}/password-reset", Platform),
+    ("GET", "/keys", Platform),
+    ("POST", "/keys/rotate", Platform),
     ("GET", "/settings", Tenant(A::ReadSettings)),
     ("PATCH", "/settings", Tenant(A::ManageSettings)),
     ("GET", "/analytics/costs", Tenant(A::ReadAnalytics)),

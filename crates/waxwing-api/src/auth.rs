@@ -11,6 +11,7 @@ use waxwing_app::accounts::Known;
 use waxwing_core::access::Role;
 use waxwing_core::ids::{ApiKeyId, TenantId};
 use waxwing_core::secret::Secret;
+use waxwing_store::domain::keys;
 use waxwing_store::domain::sessions::SessionRecord;
 use waxwing_store::domain::tenants::{self, DEFAULT_TENANT, TenantRecord};
 use waxwing_store::domain::users;
@@ -275,6 +276,7 @@ impl FromRequestParts<ApiState> for TenantScope {
             Some(DEFAULT_TENANT_WORD) => DEFAULT_TENANT,
             Some(text) => text.parse().map_err(|_| unknown())?,
         };
+        let keyring = state.keyring.clone();
         let read = state.store.read(move |tx| {
             let role = match caller {
                 Caller::PlatformAdmin => Some(Role::Owner),
@@ -284,7 +286,13 @@ impl FromRequestParts<ApiState> for TenantScope {
                 } => (tenant_id == id).then_some(role),
             };
             match role {
-                Some(role) => Ok(tenants::get(tx, id)?.map(|tenant| (tenant, role))),
+                Some(role) => {
+                    let Some(tenant) = tenants::get(tx, id)? else {
+                        return Ok(None);
+                    };
+                    keys::ensure(tx, &keyring, id)?;
+                    Ok(Some((tenant, role)))
+                }
                 None => Ok(None),
             }
         });

@@ -40,13 +40,11 @@ fn check(keyring: &Keyring, tenant: TenantId, attempt: AttemptId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use zeroize::Zeroizing;
-
     use super::*;
 
     #[test]
     fn only_our_own_data_decodes() {
-        let keys = Keyring::new(&Zeroizing::new([1; 32]));
+        let keys = Keyring::for_tests(1);
         let (one, two) = (
             TenantId::from_uuid(Uuid::from_u128(1)),
             TenantId::from_uuid(Uuid::from_u128(2)),

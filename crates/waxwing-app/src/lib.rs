@@ -12,6 +12,8 @@ pub mod dead_letters;
 pub mod deliver;
 pub mod directory;
 pub mod ingest;
+pub mod keys;
+pub mod lease;
 pub mod media;
 pub mod message_templates;
 pub mod metrics;

@@ -102,10 +102,11 @@ pub async fn run(options: UpkeepOptions) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut seconds: u64 = 0;
+    let mut keys = None;
     while !*stop.borrow() {
         tokio::select! {
             _ = second.tick() => {
-                if let Err(error) = options.tick(seconds).await {
+                if let Err(error) = options.tick(seconds, &mut keys).await {
                     tracing::warn!(%error, "upkeep failed; it is tried again");
                 }
                 seconds += 1;
@@ -125,7 +126,8 @@ pub async fn run(options: UpkeepOptions) {
 }
 
 impl UpkeepOptions {
-    async fn tick(&self, seconds: u64) -> Result<(), StoreError> {
+    async fn tick(&self, seconds: u64, keys: &mut Option<i64>) -> Result<(), StoreError> {
+        crate::keys::refresh(&self.base, keys).await?;
         self.directory.refresh(&self.base).await?;
         if self.role != "web" {
             self.settle_unknown().await?;

@@ -14,7 +14,8 @@ use crate::webhook::{NUMBER, SECRET, Tenant, VERIFY_TOKEN};
 
 /// The platform administrator's token of every server.
 pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789abcdef";
-const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+/// The master key of every server.
+pub const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Which database the server uses.
@@ -211,6 +212,11 @@ impl TestApp {
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
+    }
+
+    /// Another value of a setting, from the next start on; an empty one counts as none.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.options.env.push((name.to_owned(), value.to_owned()));
     }
 
     /// Ends the server at once, as a power cut would (SIGKILL).

@@ -42,6 +42,15 @@ impl Api {
         }
     }
 
+    /// The same server with another token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self {
+            token: token.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The address of the server.
     #[must_use]
     pub fn base(&self) -> &str {

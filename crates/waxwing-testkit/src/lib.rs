@@ -9,7 +9,7 @@ mod provider;
 mod redis;
 mod webhook;
 
-pub use app::{ADMIN_TOKEN, Engine, Node, TestApp, TestOptions, wait_for};
+pub use app::{ADMIN_TOKEN, Engine, MASTER_KEY, Node, TestApp, TestOptions, wait_for};
 pub use http::{Answer, Api};
 pub use redis::RedisServer;
 pub use webhook::{NUMBER, SECRET, Sender, Tenant, VERIFY_TOKEN, sign, status_body, text_body};

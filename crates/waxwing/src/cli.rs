@@ -74,6 +74,15 @@ pub enum Command {
         #[command(subcommand)]
         action: KeyAction,
     },
+    /// Replace the keys under which a running server has sealed everything
+    RotateKeys {
+        /// Return at once instead of waiting for the end
+        #[arg(long)]
+        no_wait: bool,
+        /// Where
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// List and retry what failed for good on a running server
     DeadLetters {
         /// What to do

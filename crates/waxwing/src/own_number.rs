@@ -5,6 +5,7 @@ use waxwing_core::ids::ChannelId;
 use waxwing_core::settings::TenantSettings;
 use waxwing_store::StoreError;
 use waxwing_store::domain::channels::{self, NewChannel};
+use waxwing_store::domain::keys;
 use waxwing_store::domain::tenants::{self, DEFAULT_TENANT};
 
 use crate::failure::Failure;
@@ -58,6 +59,7 @@ pub async fn ensure(settings: &Settings, base: &Base) -> Result<(), Failure> {
                 }
             })?;
         }
+        keys::make(tx, &keyring, DEFAULT_TENANT, now)?;
         for number in &numbers {
             channels::ensure(tx, &keyring, DEFAULT_TENANT, number, now)?;
         }

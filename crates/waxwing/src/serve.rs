@@ -1,5 +1,7 @@
 //! The server: everything wired together, started in order and ended in order.
 
+mod supervise;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use waxwing_app::dead_letters::DeadLetters;
 use waxwing_app::deliver::{DeliverOptions, DeliveryInbox, DeliverySignal, SharedLimits};
 use waxwing_app::directory::DirectoryHandle;
 use waxwing_app::ingest::{self, InboxSignal, Ingest};
+use waxwing_app::keys::{self, RotationOptions};
 use waxwing_app::media::{self, FetchOptions, Files, MediaSignal, Vault};
 use waxwing_app::message_templates::{self, MessageTemplates, SyncOptions};
 use waxwing_app::runtime::{SystemClock, SystemIds};
@@ -32,6 +35,7 @@ use waxwing_providers::messaging::Endpoints;
 use waxwing_store::domain::unknown;
 use waxwing_store::{DatabaseUrl, Engine, Store, StoreConfig};
 
+use self::supervise::supervise;
 use crate::data_dir::{self, DataDir};
 use crate::failure::Failure;
 use crate::http::Listener;
@@ -105,13 +109,7 @@ impl Server {
 
         let master = MasterKey::find(settings)?;
         let store = open_store(settings).await?;
-        let base = Base {
-            store: store.clone(),
-            keyring: master.keyring(),
-            clock: Arc::new(SystemClock),
-            ids: Arc::new(SystemIds::new()),
-        };
-        prepare(settings, &base, &master).await?;
+        let base = prepare(settings, store.clone(), &master).await?;
         let name = match &settings.node_name {
             Some(name) => name.clone(),
             None => data.node_name(store.engine())?,
@@ -324,17 +322,23 @@ async fn listen(settings: &Settings, port: u16, name: &str) -> Result<Listener, 
     })
 }
 
-/// Schema, key, default tenant and its number.
-async fn prepare(settings: &Settings, base: &Base, master: &MasterKey) -> Result<(), Failure> {
+/// Schema, keys, default tenant and its number.
+async fn prepare(settings: &Settings, store: Store, master: &MasterKey) -> Result<Base, Failure> {
     if settings.migrate {
-        for step in base.store.migrate_up().await? {
+        for step in store.migrate_up().await? {
             tracing::info!(step = step.name, "the schema was brought up to date");
         }
     } else {
-        base.store.check_schema().await?;
+        store.check_schema().await?;
     }
-    master.settle(&base.store, &base.keyring).await?;
-    own_number::ensure(settings, base).await
+    let base = Base {
+        keyring: master.settle(&store).await?,
+        store,
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(SystemIds::new()),
+    };
+    own_number::ensure(settings, &base).await?;
+    Ok(base)
 }
 
 /// Where the bytes of files are.
@@ -472,6 +476,12 @@ impl Wiring<'_> {
                 ));
             }
             running.push(supervise("media", fetch, self.stop.clone(), tasks));
+            let rotation = keys::run(RotationOptions {
+                base: self.base.clone(),
+                node: self.node,
+                stop: self.stop.clone(),
+            });
+            running.push(supervise("keys", rotation, self.stop.clone(), tasks));
         }
         Workers(Arc::new(move || {
             let state = |(name, ok): &(&'static str, Arc<AtomicBool>)| WorkerState {
@@ -569,28 +579,4 @@ fn probe() -> converse::Probe {
     let program = std::env::current_exe().map(Into::into);
     let command = program.map_or_else(|_| Vec::new(), |program| vec![program, "read".into()]);
     converse::Probe { command }
-}
-
-/// Runs a worker. A process whose worker ended before its time is of no use, and only its successor knows how to deal
-/// with what was in hand: it ends at once, without taking its leave.
-fn supervise(
-    name: &'static str,
-    work: impl Future<Output = ()> + std::marker::Send + 'static,
-    stop: watch::Receiver<bool>,
-    tasks: &mut JoinSet<()>,
-) -> (&'static str, Arc<AtomicBool>) {
-    let running = Arc::new(AtomicBool::new(true));
-    let seen = Arc::clone(&running);
-    tasks.spawn(async move {
-        let ended = tokio::spawn(work).await;
-        seen.store(false, Ordering::Relaxed);
-        if ended.is_err() || !*stop.borrow() {
-            tracing::error!(
-                worker = name,
-                "a worker ended before its time; the process ends and has to be started again"
-            );
-            std::process::exit(1);
-        }
-    });
-    (name, running)
 }

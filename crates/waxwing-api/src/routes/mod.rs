@@ -15,6 +15,7 @@ pub mod docs;
 pub mod events;
 pub mod flows;
 pub mod health;
+pub mod keys;
 pub mod media;
 pub mod message_templates;
 pub mod messages;
@@ -59,6 +60,7 @@ const TENANT: &[Module] = &[
 const PLATFORM: &[Module] = &[
     auth::routes,
     accounts::routes,
+    keys::routes,
     tenants::routes,
     dead_letters::platform_routes,
 ];

@@ -14,6 +14,7 @@ use waxwing_core::secret::Secret;
 use waxwing_core::settings::TenantSettings;
 use waxwing_core::time::Timestamp;
 use waxwing_store::domain::channels::{self, NewChannel};
+use waxwing_store::domain::keys;
 use waxwing_store::domain::tenants::{self, DEFAULT_TENANT, TenantRecord};
 
 use super::channels::form::ChannelView;
@@ -186,6 +187,7 @@ async fn register_tenant(
     let (now, keyring) = (state.now(), state.keyring.clone());
     let made = state.store.write(move |tx| {
         let record = tenants::create(tx, tenant, name.trim(), &TenantSettings::default(), now)?;
+        keys::make(tx, &keyring, tenant, now)?;
         Ok((
             record,
             channels::create(tx, &keyring, tenant, &channel, now)?,

@@ -29,8 +29,6 @@ use waxwing_providers::messaging::Endpoints;
 use waxwing_store::domain::crypto::Keyring;
 use waxwing_store::domain::tenants;
 use waxwing_store::testing::TestDb;
-use zeroize::Zeroizing;
-
 /// The platform admin's token in these tests.
 pub const ADMIN: &str = "admin-token-of-the-tests";
 
@@ -165,7 +163,7 @@ impl Api {
         change(&mut settings);
         let base = Base {
             store: db.store().clone(),
-            keyring: Keyring::new(&Zeroizing::new([3; 32])),
+            keyring: Keyring::for_tests(3),
             clock: Arc::clone(&steps) as Arc<dyn Clock>,
             ids: steps,
         };

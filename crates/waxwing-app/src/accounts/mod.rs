@@ -17,6 +17,7 @@ use waxwing_core::time::Timestamp;
 use waxwing_store::domain::api_keys::{self, ApiKeyRecord};
 use waxwing_store::domain::crypto::BlindPurpose;
 use waxwing_store::domain::invitations::{self, InvitationRecord};
+use waxwing_store::domain::keys;
 use waxwing_store::domain::sessions::{self, SessionKind, SessionRecord};
 use waxwing_store::domain::tenants::{self, TenantRecord};
 use waxwing_store::domain::users::{self, NewUser, UserRecord};
@@ -160,10 +161,12 @@ impl Accounts {
         let hash = self.hash(TokenKind::Session, opened.token.expose());
         let (now, session) = (self.base.clock.now(), opened.session);
         let (email, name) = (account.email, account.name);
+        let keyring = self.base.keyring.clone();
         let made = self.base.store.write(move |tx| {
             add(tx, user, &email, &name, &password_hash, now)?;
             let settings = TenantSettings::default();
             let record = tenants::create(tx, tenant, &tenant_name, &settings, now)?;
+            keys::make(tx, &keyring, tenant, now)?;
             users::join(tx, tenant, user, Role::Owner, now)?;
             sessions::begin(tx, &session, &hash)?;
             Ok(record)

@@ -58,13 +58,11 @@ impl TokenKind {
 
 #[cfg(test)]
 mod tests {
-    use zeroize::Zeroizing;
-
     use super::*;
 
     #[test]
     fn a_token_is_of_one_kind_and_never_twice_the_same() {
-        let keyring = Keyring::new(&Zeroizing::new([7; 32]));
+        let keyring = Keyring::for_tests(7);
         let key = TokenKind::ApiKey.fresh();
         assert!(key.expose().starts_with("wax_") && key.expose().len() == 47);
         assert_ne!(key.expose(), TokenKind::ApiKey.fresh().expose());

@@ -98,15 +98,13 @@ mod tests {
     use std::collections::HashMap;
     use std::sync::Mutex;
 
+    use super::*;
     use futures_util::TryStreamExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
     use uuid::Uuid;
     use waxwing_core::ids::TenantId;
     use waxwing_providers::http::HttpLimits;
-    use zeroize::Zeroizing;
-
-    use super::*;
 
     type Objects = Arc<Mutex<HashMap<String, Vec<u8>>>>;
 
@@ -215,7 +213,7 @@ mod tests {
             access_key_id: "AKID".into(),
             secret_access_key: Secret::new("secret"),
         };
-        let keyring = Keyring::new(&Zeroizing::new([1; 32]));
+        let keyring = Keyring::for_tests(1);
         let vault = Vault::s3(keyring, HttpClient::new(HttpLimits::default()), &place).unwrap();
         let (tenant, object) = (TenantId::from_uuid(Uuid::from_u128(1)), Uuid::from_u128(2));
         let bytes = vec![7; 200_000];

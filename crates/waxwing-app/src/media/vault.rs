@@ -335,16 +335,14 @@ impl ObjectReader {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use futures_util::TryStreamExt as _;
     use object_store::memory::InMemory;
-    use zeroize::Zeroizing;
-
-    use super::*;
 
     const TENANT: TenantId = TenantId::from_uuid(Uuid::from_u128(1));
 
     fn vault(objects: &Arc<InMemory>) -> Vault {
-        let keyring = Keyring::new(&Zeroizing::new([1; 32]));
+        let keyring = Keyring::for_tests(1);
         Vault::new(keyring, Arc::clone(objects) as Arc<dyn ObjectStore>)
     }
 
@@ -458,7 +456,7 @@ mod tests {
     #[tokio::test]
     async fn a_folder_holds_objects() {
         let folder = tempfile::tempdir().unwrap();
-        let keyring = Keyring::new(&Zeroizing::new([1; 32]));
+        let keyring = Keyring::for_tests(1);
         let vault = Vault::local(keyring, &folder.path().join("media")).unwrap();
         let bytes = vec![7; 2 * PART];
         keep(&vault, 1, &bytes, PART).await;

@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use waxwing_core::ids::{ChannelId, NodeId};
 use waxwing_providers::messaging::template_api;
 use waxwing_store::StoreError;
-use waxwing_store::domain::nodes::{self, Lease};
 use waxwing_store::domain::{channel_health, message_templates as store};
 
 use super::MessageTemplates;
 use crate::directory::Channel;
+use crate::lease::JobLease;
 
 /// The lease of the job.
 const LEASE: &str = "message-templates";
@@ -45,7 +45,8 @@ pub async fn run(options: SyncOptions) {
     let mut stop = options.stop.clone();
     let mut look = tokio::time::interval(LOOK_EVERY.min(options.every));
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut lease = None;
+    let base = options.templates.base.clone();
+    let mut lease = JobLease::new(base, LEASE, options.node, LEASE_TIME);
     while !*stop.borrow() {
         tokio::select! {
             _ = look.tick() => {
@@ -56,43 +57,16 @@ pub async fn run(options: SyncOptions) {
             _ = stop.changed() => {}
         }
     }
-    if let Some(lease) = lease {
-        let released = options
-            .templates
-            .base
-            .store
-            .write(move |tx| nodes::release(tx, &lease));
-        if let Err(error) = released.await {
-            tracing::debug!(%error, "the lease ends by itself");
-        }
-    }
+    lease.release().await;
 }
 
 impl SyncOptions {
-    /// Holds the lease on; `false` when another node has it.
-    async fn hold(&self, lease: &mut Option<Lease>) -> Result<bool, StoreError> {
-        let base = &self.templates.base;
-        let now = base.clock.now();
-        let (node, until) = (self.node, now.plus(LEASE_TIME));
-        if let Some(held) = lease.clone() {
-            let renewed = base.store.write(move |tx| nodes::renew(tx, &held, until));
-            if renewed.await? {
-                return Ok(true);
-            }
-        }
-        *lease = base
-            .store
-            .write(move |tx| nodes::acquire(tx, LEASE, node, until, now))
-            .await?;
-        Ok(lease.is_some())
-    }
-
-    async fn look(&self, lease: &mut Option<Lease>) -> Result<(), StoreError> {
-        if !self.hold(lease).await? {
+    async fn look(&self, lease: &mut JobLease) -> Result<(), StoreError> {
+        if lease.hold().await?.is_none() {
             return Ok(());
         }
         for channel in self.due().await? {
-            if *self.stop.borrow() || !self.hold(lease).await? {
+            if *self.stop.borrow() || lease.hold().await?.is_none() {
                 return Ok(());
             }
             // What went wrong is on record with the channel.
@@ -130,7 +104,7 @@ impl SyncOptions {
     }
 
     /// Asks about templates that wait for their approval at providers that do not tell.
-    async fn pending(&self, lease: &mut Option<Lease>) -> Result<(), StoreError> {
+    async fn pending(&self, lease: &mut JobLease) -> Result<(), StoreError> {
         let templates = &self.templates;
         let (pending, times) = templates
             .base
@@ -152,7 +126,7 @@ impl SyncOptions {
             if template_api(channel.kind).tells() {
                 continue;
             }
-            if *self.stop.borrow() || !self.hold(lease).await? {
+            if *self.stop.borrow() || lease.hold().await?.is_none() {
                 return Ok(());
             }
             if templates.poll(channel, template).await.unwrap_or(false) {

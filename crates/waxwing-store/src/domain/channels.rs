@@ -14,6 +14,7 @@ use waxwing_core::time::Timestamp;
 pub use self::types::ChannelStatus;
 use self::types::{open_credentials, seal_credentials};
 use super::crypto::{BlindPurpose, Keyring};
+use super::keys;
 use crate::{Json, StoreError, Tx, Value, params, row, statements};
 
 statements! {
@@ -338,6 +339,11 @@ pub fn load_directory(
     let mut sealed = Vec::new();
     for row in tx.query::<ChannelRow>(&ALL_CHANNELS, &[])? {
         let id = row.id;
+        // Another node may have made the tenant a moment ago.
+        if keys::ensure(tx, keyring, row.tenant_id).is_err() {
+            sealed.push(id);
+            continue;
+        }
         match row.open(keyring) {
             Ok(record) => opened.push(record),
             Err(_) => sealed.push(id),

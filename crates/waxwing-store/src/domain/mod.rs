@@ -111,6 +111,11 @@ pub const MODULES: &[Module] = &[
         inserts: &[],
     },
     Module {
+        name: "keys::rotation",
+        statements: keys::rotation::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
         name: "marks",
         statements: marks::STATEMENTS,
         inserts: &[],

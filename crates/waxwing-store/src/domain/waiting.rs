@@ -182,17 +182,14 @@ pub fn depth(tx: &mut Tx<'_>, now: Timestamp) -> Result<(u64, Option<Timestamp>)
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use zeroize::Zeroizing;
-
     use super::*;
     use crate::domain::crypto::Keyring;
     use crate::domain::queue::tests::{NOW, queued};
     use crate::store_test;
+    use std::time::Duration;
 
     store_test!(a_look_says_when_the_next_message_is_due, |db| async move {
-        let keyring = Keyring::new(&Zeroizing::new([7; 32]));
+        let keyring = Keyring::for_tests(7);
         db.store()
             .write(move |tx| queued(tx, &keyring, 2))
             .await

@@ -11,7 +11,7 @@ use waxwing_core::secret::Secret;
 use waxwing_providers::http::{HttpClient, HttpLimits, HttpOutcome, HttpRequest};
 use waxwing_providers::messaging::{Account, adapter};
 use waxwing_store::domain::channels::{self, ChannelRecord};
-use waxwing_store::domain::crypto::Keyring;
+use waxwing_store::domain::crypto::Masters;
 use waxwing_store::domain::keys::{self, KeyFit};
 use waxwing_store::{DatabaseUrl, StepState, Store, StoreError};
 
@@ -203,7 +203,7 @@ async fn look_at_database(
             return;
         }
     };
-    if let Err(problem) = look_into(findings, settings, &store, &master.keyring(), http).await {
+    if let Err(problem) = look_into(findings, settings, &store, &master.masters(), http).await {
         findings.problem("database", &Failure::from(problem).text);
     }
     store.close().await;
@@ -213,7 +213,7 @@ async fn look_into(
     findings: &mut Findings,
     settings: &Settings,
     store: &Store,
-    keyring: &Keyring,
+    masters: &Masters,
     http: &HttpClient,
 ) -> Result<(), StoreError> {
     store.ping().await?;
@@ -250,21 +250,30 @@ async fn look_into(
         return Ok(());
     }
     findings.good("schema", "up to date");
-    let keys = keyring.clone();
-    match store.read(move |tx| keys::fit(tx, &keys)).await? {
-        KeyFit::Right => findings.good("master key", "the database was sealed under it"),
-        KeyFit::Unused => findings.note("master key", "nothing was sealed yet"),
-        KeyFit::Wrong => {
+    let own = masters.clone();
+    let keyring = store.read_snapshot(move |tx| {
+        let fit = keys::fit(tx, &own)?;
+        Ok((fit, keys::open(tx, &own)?))
+    });
+    let keyring = match keyring.await? {
+        (KeyFit::Right, Some(keyring)) => {
+            findings.good("master key", "the database was sealed under it");
+            keyring
+        }
+        (KeyFit::Unused, _) => {
+            findings.note("master key", "nothing was sealed yet");
+            return Ok(());
+        }
+        _ => {
             findings.problem(
                 "master key",
                 "the database was sealed under another key; set the right MASTER_KEY",
             );
             return Ok(());
         }
-    }
-    let keys = keyring.clone();
+    };
     let (found, unreadable) = store
-        .read(move |tx| channels::load_directory(tx, &keys))
+        .read(move |tx| channels::load_directory(tx, &keyring))
         .await?;
     for id in unreadable {
         findings.problem(

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod doctor;
 pub mod emulate;
+pub mod keys;
 pub mod migrate;
 pub mod people;
 pub mod remote;

@@ -55,6 +55,12 @@ pub struct Settings {
     pub redis: Option<Secret>,
     /// The master key as it was written; `None`: the one of the data directory.
     pub master_key: Option<Secret>,
+    /// A file with the master key.
+    pub master_key_file: Option<PathBuf>,
+    /// A command that prints the master key.
+    pub master_key_command: Option<Secret>,
+    /// The master key before the present one, as it was written.
+    pub master_key_previous: Option<Secret>,
     /// The platform admin's token.
     pub admin_token: Option<Secret>,
     /// Whether anybody may make an account with a tenant.
@@ -160,11 +166,6 @@ impl Settings {
 
         let production = values.get("APP_ENV") == Some("production");
         let data_dir = PathBuf::from(text("DATA_DIR").unwrap_or_default());
-        let bind = match values.get("BIND").and_then(|text| text.parse().ok()) {
-            Some(address) => address,
-            None if production => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            None => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        };
         let database = values
             .get("DATABASE_URL")
             .and_then(|url| DatabaseUrl::parse(url).ok());
@@ -176,7 +177,7 @@ impl Settings {
             production,
             port: port("PORT"),
             metrics_port: port("METRICS_PORT"),
-            bind,
+            bind: bind(values, production),
             public_url: url("PUBLIC_URL"),
             database: database.unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join(DATABASE_FILE))),
             data_dir,
@@ -187,6 +188,9 @@ impl Settings {
                 .unwrap_or(true),
             redis: secret("REDIS_URL"),
             master_key: secret("MASTER_KEY"),
+            master_key_file: text("MASTER_KEY_FILE").map(PathBuf::from),
+            master_key_command: secret("MASTER_KEY_COMMAND"),
+            master_key_previous: secret("MASTER_KEY_PREVIOUS"),
             admin_token: secret("ADMIN_TOKEN"),
             registration: values
                 .get("REGISTRATION")
@@ -252,6 +256,15 @@ impl Settings {
     }
 }
 
+/// The address to listen on: in development only this machine reaches it.
+fn bind(values: &Values, production: bool) -> IpAddr {
+    match values.get("BIND").and_then(|text| text.parse().ok()) {
+        Some(address) => address,
+        None if production => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    }
+}
+
 /// The bucket of the files.
 fn media_bucket(values: &Values) -> Option<S3> {
     let place = values.get("MEDIA_URL")?.strip_prefix("s3://")?;
@@ -273,8 +286,13 @@ fn media_bucket(values: &Values) -> Option<S3> {
 fn problems(values: &Values, production: bool) -> Vec<String> {
     let mut problems = Vec::new();
     let given = |name| values.is_given(name);
+    let sources = ["MASTER_KEY", "MASTER_KEY_FILE", "MASTER_KEY_COMMAND"];
+    let keys = sources.iter().filter(|name| given(name)).count();
+    if keys > 1 {
+        problems.push(format!("only one of {} may be set", sources.join(", ")));
+    }
     if production {
-        if !given("MASTER_KEY") {
+        if keys == 0 {
             problems.push("MASTER_KEY is missing: production does not start without a key of its own; make one with `openssl rand -hex 32`, keep it safe, set it as MASTER_KEY".to_owned());
         }
         match values.get("ADMIN_TOKEN") {

@@ -116,6 +116,26 @@ pub const SPECS: &[Spec] = &[
     )
     .secret(),
     spec(
+        "MASTER_KEY_FILE",
+        Form::Path,
+        "",
+        "a file with the master key, in place of MASTER_KEY",
+    ),
+    spec(
+        "MASTER_KEY_COMMAND",
+        Form::Text,
+        "",
+        "a command that prints the master key, such as one that asks a KMS to decrypt it, in place of MASTER_KEY",
+    )
+    .secret(),
+    spec(
+        "MASTER_KEY_PREVIOUS",
+        Form::Key,
+        "",
+        "the master key before this one, until `waxwing rotate-keys` was run",
+    )
+    .secret(),
+    spec(
         "ADMIN_TOKEN",
         Form::Token,
         "",

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod accounts;
 mod calls;
 mod contacts;
 mod conversation;
 mod durability;
 mod faults;
+mod keys;
 mod limits;
 mod lookups;
 mod media;
@@ -18,6 +20,7 @@ mod readme;
 mod receipts;
 mod resources;
 mod retention;
+mod secrecy;
 mod sends;
 mod statuses;
 mod support;

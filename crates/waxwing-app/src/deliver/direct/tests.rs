@@ -1,5 +1,9 @@
 use std::sync::Arc;
 
+use super::*;
+use crate::deliver::{DeliveryInbox, signal};
+use crate::directory::DirectoryHandle;
+use crate::runtime::SystemIds;
 use uuid::Uuid;
 use waxwing_core::channel::{ChannelKind, Credentials};
 use waxwing_core::content::Content;
@@ -19,12 +23,6 @@ use waxwing_store::domain::messages::{self, NewMessage, Way};
 use waxwing_store::domain::queue::{End, Record};
 use waxwing_store::domain::{tenants, unknown};
 use waxwing_store::{Store, store_test};
-use zeroize::Zeroizing;
-
-use super::*;
-use crate::deliver::{DeliveryInbox, signal};
-use crate::directory::DirectoryHandle;
-use crate::runtime::SystemIds;
 
 const NOW: Timestamp = Timestamp::from_seconds(100);
 const TENANT: TenantId = TenantId::from_uuid(Uuid::from_u128(1));
@@ -50,7 +48,7 @@ struct Scene {
 async fn scene(store: &Store) -> Scene {
     let base = Base {
         store: store.clone(),
-        keyring: Keyring::new(&Zeroizing::new([7; 32])),
+        keyring: Keyring::for_tests(7),
         clock: Arc::new(Now),
         ids: Arc::new(SystemIds::new()),
     };

@@ -4,8 +4,6 @@ use super::*;
 use crate::domain::tenants;
 use crate::store_test;
 use waxwing_core::settings::TenantSettings;
-use zeroize::Zeroizing;
-
 const A: TenantId = TenantId::from_uuid(Uuid::from_u128(0xa));
 const B: TenantId = TenantId::from_uuid(Uuid::from_u128(0xb));
 
@@ -18,7 +16,7 @@ fn id(n: u128) -> ChannelId {
 }
 
 fn keyring() -> Keyring {
-    Keyring::new(&Zeroizing::new([7; 32]))
+    Keyring::for_tests(7)
 }
 
 fn new(n: u128, sender: &str, account: Option<&str>, app_secret: Option<&str>) -> NewChannel {
@@ -217,7 +215,7 @@ store_test!(
         let outcome = db.store().write(move |tx| {
             two_tenants(tx)?;
             create(tx, &keys, A, &new(1, "100", None, Some("own")), at(1))?;
-            let other = Keyring::new(&Zeroizing::new([8; 32]));
+            let other = Keyring::for_tests(8);
             create(tx, &other, B, &new(2, "200", None, None), at(1))?;
             create(tx, &keys, B, &new(3, "300", None, None), at(1))?;
             load_directory(tx, &keys)

@@ -1,3 +1,9 @@
+use super::merges::{Outcome, Reason};
+use super::*;
+use crate::domain::channels::{self, NewChannel};
+use crate::domain::conversations::{self, Remembered};
+use crate::domain::tenants;
+use crate::store_test;
 use uuid::Uuid;
 use waxwing_core::channel::{ChannelKind, Credentials, credential};
 use waxwing_core::identity::{AliasKind, Bsuid};
@@ -5,14 +11,6 @@ use waxwing_core::ids::{ChannelId, ConversationId, MergeId};
 use waxwing_core::secret::Secret;
 use waxwing_core::settings::TenantSettings;
 use waxwing_core::step::ConversationState;
-use zeroize::Zeroizing;
-
-use super::merges::{Outcome, Reason};
-use super::*;
-use crate::domain::channels::{self, NewChannel};
-use crate::domain::conversations::{self, Remembered};
-use crate::domain::tenants;
-use crate::store_test;
 
 const A: TenantId = TenantId::from_uuid(Uuid::from_u128(0xa));
 const NOW: Timestamp = Timestamp::from_seconds(1_795_000_000);
@@ -26,7 +24,7 @@ fn channel(n: u128) -> ChannelId {
 }
 
 fn keyring() -> Keyring {
-    Keyring::new(&Zeroizing::new([7; 32]))
+    Keyring::for_tests(7)
 }
 
 fn identity(phone: Option<&str>, user: Option<&str>) -> Identity {

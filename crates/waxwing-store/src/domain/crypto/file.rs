@@ -8,7 +8,7 @@ use ring::aead;
 use uuid::Uuid;
 use waxwing_core::ids::TenantId;
 
-use super::{KEY_ID_LEN, Keyring, OpenError, expand};
+use super::{Keyring, OpenError, expand};
 
 /// Bytes of a piece before it is sealed.
 pub const PIECE: usize = 64 * 1024;
@@ -17,13 +17,10 @@ pub const SEALED_PIECE: usize = PIECE + TAG;
 /// Bytes of the head.
 pub const HEAD: usize = 8;
 const TAG: usize = 16;
-const MAGIC: [u8; 4] = *b"WXF1";
+const MAGIC: [u8; HEAD] = *b"WXFILE01";
 
 /// The cipher of one object.
-pub struct FileCipher {
-    key: aead::LessSafeKey,
-    key_id: [u8; KEY_ID_LEN],
-}
+pub struct FileCipher(aead::LessSafeKey);
 
 impl std::fmt::Debug for FileCipher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -35,14 +32,10 @@ impl Keyring {
     /// The cipher of an object. It must seal no more than one file: the caller never uses an object's id twice.
     #[must_use]
     pub fn file_cipher(&self, tenant: TenantId, object: Uuid) -> FileCipher {
-        let owner = tenant.uuid();
-        let info = [&b"file/"[..], owner.as_bytes(), object.as_bytes()];
-        let key = aead::UnboundKey::new(&aead::AES_256_GCM, &*expand(&self.0.root, &info))
-            .expect("the key has 32 bytes");
-        FileCipher {
-            key: aead::LessSafeKey::new(key),
-            key_id: self.0.id,
-        }
+        let keys = self.keys(tenant);
+        let bytes = expand(&keys.fixed, &[b"file", object.as_bytes()]);
+        let key = aead::UnboundKey::new(&aead::AES_256_GCM, &*bytes).expect("the key has 32 bytes");
+        FileCipher(aead::LessSafeKey::new(key))
     }
 }
 
@@ -57,25 +50,20 @@ pub const fn sealed_size(size: u64) -> u64 {
 impl FileCipher {
     /// The head of the sealed file.
     #[must_use]
-    pub fn head(&self) -> [u8; HEAD] {
-        let mut head = [0; HEAD];
-        head[..4].copy_from_slice(&MAGIC);
-        head[4..].copy_from_slice(&self.key_id);
-        head
+    pub const fn head(&self) -> [u8; HEAD] {
+        MAGIC
     }
 
     /// Checks the head of a sealed file.
     ///
     /// # Errors
-    /// Of another format, or sealed under another master key.
+    /// Of another format.
     pub fn check_head(&self, head: &[u8]) -> Result<(), OpenError> {
-        if head.len() != HEAD || head[..4] != MAGIC {
-            return Err(OpenError::Format);
+        if head == MAGIC {
+            Ok(())
+        } else {
+            Err(OpenError::Format)
         }
-        if head[4..] != self.key_id {
-            return Err(OpenError::ForeignKey);
-        }
-        Ok(())
     }
 
     /// Seals a piece in place and puts its tag behind it.
@@ -84,7 +72,7 @@ impl FileCipher {
     /// When the piece is longer than [`PIECE`].
     pub fn seal(&self, number: u32, last: bool, piece: &mut Vec<u8>) {
         assert!(piece.len() <= PIECE, "a piece has at most {PIECE} bytes");
-        self.key
+        self.0
             .seal_in_place_append_tag(nonce(number, last), aead::Aad::empty(), piece)
             .expect("a piece is far shorter than the cipher's limit");
     }
@@ -95,7 +83,7 @@ impl FileCipher {
     /// When it is damaged or does not belong here.
     pub fn open(&self, number: u32, last: bool, piece: &mut Vec<u8>) -> Result<(), OpenError> {
         let length = self
-            .key
+            .0
             .open_in_place(nonce(number, last), aead::Aad::empty(), piece)
             .map_err(|_| OpenError::Damaged)?
             .len();
@@ -113,12 +101,10 @@ fn nonce(number: u32, last: bool) -> aead::Nonce {
 
 #[cfg(test)]
 mod tests {
-    use zeroize::Zeroizing;
-
     use super::*;
 
     fn cipher(master: u8, tenant: u128, object: u128) -> FileCipher {
-        Keyring::new(&Zeroizing::new([master; 32])).file_cipher(
+        Keyring::for_tests(master).file_cipher(
             TenantId::from_uuid(Uuid::from_u128(tenant)),
             Uuid::from_u128(object),
         )
@@ -151,10 +137,6 @@ mod tests {
     fn heads_and_sizes() {
         let ours = cipher(1, 1, 1);
         assert_eq!(ours.check_head(&ours.head()), Ok(()));
-        assert_eq!(
-            ours.check_head(&cipher(2, 1, 1).head()),
-            Err(OpenError::ForeignKey)
-        );
         assert_eq!(ours.check_head(b"WXF"), Err(OpenError::Format));
         assert_eq!(ours.check_head(b"PNG\0\0\0\0\0"), Err(OpenError::Format));
         assert_eq!(sealed_size(0), 8 + 16);

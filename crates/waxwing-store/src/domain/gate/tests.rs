@@ -1,8 +1,5 @@
 use std::time::Duration;
 
-use waxwing_core::ids::{ContactId, NodeId};
-use zeroize::Zeroizing;
-
 use super::*;
 use crate::domain::conversations::{self, Remembered};
 use crate::domain::crypto::Keyring;
@@ -10,12 +7,13 @@ use crate::domain::messages::{self, NewMessage, WaitsFor, Way};
 use crate::domain::queue::tests::{CHANNEL, NOW, TENANT, queued, uuid};
 use crate::domain::queue::{self, End, Record};
 use crate::store_test;
+use waxwing_core::ids::{ContactId, NodeId};
 
 /// A day and a second after the contacts of [`queued`] wrote.
 const CLOSED: Timestamp = Timestamp::from_seconds(100 + 24 * 3_600 + 1);
 
 fn keyring() -> Keyring {
-    Keyring::new(&Zeroizing::new([7; 32]))
+    Keyring::for_tests(7)
 }
 
 fn node() -> NodeId {

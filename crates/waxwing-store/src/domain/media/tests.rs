@@ -1,11 +1,9 @@
-use waxwing_core::channel::{ChannelKind, Credentials};
-use waxwing_core::settings::TenantSettings;
-use zeroize::Zeroizing;
-
 use super::*;
 use crate::domain::channels::{self, NewChannel};
 use crate::domain::tenants;
 use crate::store_test;
+use waxwing_core::channel::{ChannelKind, Credentials};
+use waxwing_core::settings::TenantSettings;
 
 const A: TenantId = TenantId::from_uuid(Uuid::from_u128(0xa));
 const B: TenantId = TenantId::from_uuid(Uuid::from_u128(0xb));
@@ -17,7 +15,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn keys() -> Keyring {
-    Keyring::new(&Zeroizing::new([5; 32]))
+    Keyring::for_tests(5)
 }
 
 fn media_id(n: u128) -> MediaId {

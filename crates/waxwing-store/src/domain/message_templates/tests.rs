@@ -1,13 +1,11 @@
-use serde_json::json;
-use waxwing_core::channel::{ChannelKind, Credentials};
-use waxwing_core::settings::TenantSettings;
-use zeroize::Zeroizing;
-
 use super::*;
 use crate::domain::channels::{self, NewChannel};
 use crate::domain::crypto::Keyring;
 use crate::domain::tenants;
 use crate::store_test;
+use serde_json::json;
+use waxwing_core::channel::{ChannelKind, Credentials};
+use waxwing_core::settings::TenantSettings;
 
 pub(crate) const A: TenantId = TenantId::from_uuid(Uuid::from_u128(0xa));
 pub(crate) const B: TenantId = TenantId::from_uuid(Uuid::from_u128(0xb));
@@ -26,7 +24,7 @@ fn id(n: u128) -> MessageTemplateId {
 
 /// A has the channels 1 and 2, B has 3.
 pub(crate) fn two_tenants(tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    let keyring = Keyring::new(&Zeroizing::new([7; 32]));
+    let keyring = Keyring::for_tests(7);
     for (tenant, numbers) in [(A, &[1, 2][..]), (B, &[3])] {
         tenants::create(tx, tenant, "T", &TenantSettings::default(), at(0))?;
         for n in numbers {

@@ -1,8 +1,3 @@
-use waxwing_core::content::Content;
-use waxwing_core::delivery::Purpose;
-use waxwing_core::ids::{AttemptId, ContactId, NodeId};
-use zeroize::Zeroizing;
-
 use super::*;
 use crate::domain::channel_health::{self, HealthNews};
 use crate::domain::crypto::Keyring;
@@ -11,6 +6,9 @@ use crate::domain::messages::{self, NewMessage, Way};
 use crate::domain::queue::tests::{CHANNEL, TENANT, queued, uuid};
 use crate::domain::queue::{self, End, Hint, Record};
 use crate::store_test;
+use waxwing_core::content::Content;
+use waxwing_core::delivery::Purpose;
+use waxwing_core::ids::{AttemptId, ContactId, NodeId};
 
 /// A day and a second after the contacts of [`queued`] wrote.
 const CLOSED: Timestamp = Timestamp::from_seconds(100 + 24 * 3_600 + 1);
@@ -20,7 +18,7 @@ fn later(hours: u64) -> Timestamp {
 }
 
 fn keyring() -> Keyring {
-    Keyring::new(&Zeroizing::new([7; 32]))
+    Keyring::for_tests(7)
 }
 
 /// A message template for the person of a hint.

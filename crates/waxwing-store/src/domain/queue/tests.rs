@@ -1,16 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use uuid::Uuid;
-use waxwing_core::channel::{ChannelKind, Credentials};
-use waxwing_core::identity::Identity;
-use waxwing_core::phone::Phone;
-use waxwing_core::settings::TenantSettings;
-use waxwing_core::status::DeliveryStatus;
-use waxwing_core::step::ConversationState;
-use waxwing_core::window::Window;
-use zeroize::Zeroizing;
-
 use super::*;
 use crate::domain::channels::{self, NewChannel};
 use crate::domain::contacts::{self, NewContact};
@@ -19,6 +9,14 @@ use crate::domain::messages::{self, NewMessage, Way};
 use crate::domain::statuses::{self, Incoming, Update};
 use crate::domain::tenants;
 use crate::store_test;
+use uuid::Uuid;
+use waxwing_core::channel::{ChannelKind, Credentials};
+use waxwing_core::identity::Identity;
+use waxwing_core::phone::Phone;
+use waxwing_core::settings::TenantSettings;
+use waxwing_core::status::DeliveryStatus;
+use waxwing_core::step::ConversationState;
+use waxwing_core::window::Window;
 
 pub(in crate::domain) const NOW: Timestamp = Timestamp::from_seconds(100);
 
@@ -120,7 +118,7 @@ store_test!(
     |db| async move {
         const MESSAGES: usize = 40;
         const ROUNDS: u32 = 30;
-        let keyring = Keyring::new(&Zeroizing::new([7; 32]));
+        let keyring = Keyring::for_tests(7);
         let keys = keyring.clone();
         let claims = db.store().write(move |tx| {
             let claims: Vec<_> = queued(tx, &keys, MESSAGES as u128)?
@@ -200,7 +198,7 @@ store_test!(
 );
 
 store_test!(a_claim_in_doubt_is_taken_back, |db| async move {
-    let keyring = Keyring::new(&Zeroizing::new([7; 32]));
+    let keyring = Keyring::for_tests(7);
     let outcome = db.store().write(move |tx| {
         let hint = queued(tx, &keyring, 1)?[0];
         let node = NodeId::from_uuid(uuid(6));
