@@ -9,16 +9,19 @@ use ring::rand::SecureRandom as _;
 use ring::{hmac, rand};
 use waxwing_app::accounts::Known;
 use waxwing_core::access::Role;
+use waxwing_core::audit::{Actor, Change, Object};
 use waxwing_core::ids::{ApiKeyId, TenantId};
 use waxwing_core::secret::Secret;
+use waxwing_store::domain::audit::Trail;
 use waxwing_store::domain::keys;
 use waxwing_store::domain::sessions::SessionRecord;
 use waxwing_store::domain::tenants::{self, DEFAULT_TENANT, TenantRecord};
 use waxwing_store::domain::users;
 
-use crate::access::{self, Access};
+use crate::access::{self, Access, Asked};
 use crate::errors::ApiError;
 use crate::state::ApiState;
+use crate::trail::Requested;
 
 /// The word in a path that stands for the default tenant.
 pub const DEFAULT_TENANT_WORD: &str = "default";
@@ -90,6 +93,16 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// As the audit log names them.
+    #[must_use]
+    pub const fn actor(self) -> Actor {
+        match self {
+            Self::PlatformAdmin => Actor::PlatformAdmin,
+            Self::User(session) => Actor::User(session.user_id),
+            Self::ApiKey { id, .. } => Actor::ApiKey(id),
+        }
+    }
+
     /// The tenant of the routes that name none.
     #[must_use]
     pub const fn own_tenant(self) -> Option<TenantId> {
@@ -102,7 +115,7 @@ impl Caller {
 }
 
 /// What the route of a request asks. Whoever forgot to say so lets nobody in.
-fn asked(parts: &Parts) -> Result<Access, ApiError> {
+pub(crate) fn asked(parts: &Parts) -> Result<Asked, ApiError> {
     let route = parts.extensions.get::<MatchedPath>();
     let asked = route.and_then(|route| access::of(&parts.method, route.as_str()));
     asked.ok_or_else(|| {
@@ -158,8 +171,11 @@ async fn known(state: &ApiState, token: &str) -> Result<Caller, ApiError> {
 }
 
 /// The platform admin; 401 without a valid credential, 403 for everybody else.
-#[derive(Debug, Clone, Copy)]
-pub struct PlatformAdmin;
+#[derive(Debug, Clone)]
+pub struct PlatformAdmin {
+    /// Records what is done.
+    pub trail: Trail,
+}
 
 impl FromRequestParts<ApiState> for PlatformAdmin {
     type Rejection = ApiError;
@@ -167,15 +183,25 @@ impl FromRequestParts<ApiState> for PlatformAdmin {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let asked = asked(parts)?;
         match Authorized::from_request_parts(parts, state).await?.0 {
-            Caller::PlatformAdmin if asked == Access::Platform => Ok(Self),
+            caller @ Caller::PlatformAdmin if asked.access == Access::Platform => {
+                let Requested(origin) = Requested::from_request_parts(parts, state).await?;
+                Ok(Self {
+                    trail: origin.by(caller.actor(), None),
+                })
+            }
             _ => Err(ApiError::forbidden("Only the platform admin may do this.")),
         }
     }
 }
 
 /// A person who is logged in; 401 without a valid credential, 403 for programs and the platform admin.
-#[derive(Debug, Clone, Copy)]
-pub struct Person(pub SessionRecord);
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The login.
+    pub session: SessionRecord,
+    /// Records what is done.
+    pub trail: Trail,
+}
 
 impl FromRequestParts<ApiState> for Person {
     type Rejection = ApiError;
@@ -183,12 +209,31 @@ impl FromRequestParts<ApiState> for Person {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let asked = asked(parts)?;
         match Authorized::from_request_parts(parts, state).await?.0 {
-            Caller::User(session) if asked == Access::Person => Ok(Self(session)),
+            caller @ Caller::User(session) if asked.access == Access::Person => {
+                let Requested(origin) = Requested::from_request_parts(parts, state).await?;
+                Ok(Self {
+                    session,
+                    trail: origin.by(caller.actor(), None),
+                })
+            }
             _ => Err(ApiError::forbidden(
                 "Only a person who is logged in may do this.",
             )),
         }
     }
+}
+
+pub(crate) async fn record(
+    state: &ApiState,
+    trail: &Trail,
+    object: Object,
+    change: Change,
+) -> Result<(), ApiError> {
+    let trail = trail.clone();
+    let write = state
+        .store
+        .write(move |tx| trail.record(tx, &object, &change));
+    Ok(write.await?)
 }
 
 /// The cookie of a browser's session. The prefix makes browsers insist on `Secure`, on this very host and on `/`.
@@ -247,6 +292,8 @@ pub struct TenantScope {
     pub caller: Caller,
     /// What the caller is in the tenant; the platform admin is an owner everywhere.
     pub role: Role,
+    /// Records what is done.
+    pub trail: Trail,
 }
 
 impl TenantScope {
@@ -254,6 +301,20 @@ impl TenantScope {
     #[must_use]
     pub fn id(&self) -> TenantId {
         self.tenant.id
+    }
+
+    /// Tells the audit log of something before it is done: for what is not one transaction of ours, such as what is
+    /// asked of a provider.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn record(
+        &self,
+        state: &ApiState,
+        object: Object,
+        change: Change,
+    ) -> Result<(), ApiError> {
+        record(state, &self.trail, object, change).await
     }
 }
 
@@ -298,16 +359,26 @@ impl FromRequestParts<ApiState> for TenantScope {
         });
         let (tenant, role) = read.await?.ok_or_else(unknown)?;
         tracing::Span::current().record("tenant", tracing::field::display(id));
-        match asked {
-            Access::Tenant(action) if role.may(action) => Ok(Self {
-                tenant,
-                caller,
-                role,
-            }),
-            _ => Err(ApiError::forbidden(format!(
-                "The role {role} does not allow this."
-            ))),
+        match asked.access {
+            Access::Tenant(action) if role.may(action) => {}
+            _ => {
+                let text = format!("The role {role} does not allow this.");
+                return Err(ApiError::forbidden(text));
+            }
         }
+        let Requested(origin) = Requested::from_request_parts(parts, state).await?;
+        let scope = Self {
+            trail: origin.by(caller.actor(), Some(id)),
+            tenant,
+            caller,
+            role,
+        };
+        if let Some(action) = asked.action.filter(|_| parts.method.is_safe()) {
+            let named = params.iter().find(|(name, _)| *name == "id");
+            let object = named.map(|(_, value)| value);
+            state.reads.note(state, &scope, action, object).await?;
+        }
+        Ok(scope)
     }
 }
 

@@ -16,6 +16,7 @@ pub mod openapi;
 pub mod page;
 pub mod routes;
 pub mod state;
+pub mod trail;
 
 pub use errors::{ApiError, ApiResult};
 pub use routes::router;

@@ -19,6 +19,7 @@ use waxwing_store::domain::crypto::Keyring;
 
 use crate::address::Network;
 use crate::auth::AdminTokens;
+use crate::trail::Reads;
 
 /// The state of the API. Cheap to clone.
 #[derive(Clone)]
@@ -37,6 +38,8 @@ pub struct ApiState {
     pub settings: Arc<ApiSettings>,
     /// What the workers of this process want to hear of.
     pub app: AppHandles,
+    /// Who has looked at whose data a short while ago.
+    pub reads: Arc<Reads>,
 }
 
 /// Settings of the API.

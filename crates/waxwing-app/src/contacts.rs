@@ -1,8 +1,11 @@
 //! What people decide about contacts: that two are one person, or that they are not.
 
+use serde_json::json;
+use waxwing_core::audit::{Change, Object};
 use waxwing_core::ids::{ContactId, MergeId, OutboxEventId, TenantId};
 use waxwing_core::outbox::DomainEvent;
 use waxwing_store::StoreError;
+use waxwing_store::domain::audit::Trail;
 use waxwing_store::domain::contacts::merges::{self, Outcome, Reason};
 use waxwing_store::domain::outbox::{self, NewOutboxEvent};
 
@@ -18,6 +21,7 @@ pub async fn merge(
     tenant: TenantId,
     winner: ContactId,
     loser: ContactId,
+    trail: Trail,
 ) -> Result<bool, StoreError> {
     let (keyring, now) = (base.keyring.clone(), base.clock.now());
     let (id, event_id) = (MergeId::new(&*base.ids), OutboxEventId::new(&*base.ids));
@@ -34,6 +38,8 @@ pub async fn merge(
                 reason: reason.as_str().to_owned(),
             };
             emit(tx, tenant, event_id, event, now)?;
+            let change = Change::made(json!({ "mergedId": loser.to_string() }));
+            trail.record(tx, &Object::one("contact", winner), &change)?;
             Ok(true)
         })
         .await
@@ -47,6 +53,7 @@ pub async fn part(
     base: &Base,
     tenant: TenantId,
     merge: MergeId,
+    trail: Trail,
 ) -> Result<Option<ContactId>, StoreError> {
     let (now, event_id) = (base.clock.now(), OutboxEventId::new(&*base.ids));
     base.store
@@ -59,6 +66,8 @@ pub async fn part(
                 parted_id: loser,
             };
             emit(tx, tenant, event_id, event, now)?;
+            let change = Change::gone(json!({ "mergedId": loser.to_string() }));
+            trail.record(tx, &Object::one("contact", winner), &change)?;
             Ok(Some(winner))
         })
         .await

@@ -1,7 +1,9 @@
 //! Dead letters, dealt with by hand: retry what failed.
 
+use waxwing_core::audit::{Change, Object};
 use waxwing_core::ids::{DeadLetterId, TenantId, WebhookEventId};
 use waxwing_store::StoreError;
+use waxwing_store::domain::audit::Trail;
 use waxwing_store::domain::inbox::PARTITIONS;
 use waxwing_store::domain::queue::Hint;
 use waxwing_store::domain::{dead_letters, inbox, queue};
@@ -48,6 +50,7 @@ impl DeadLetters {
         &self,
         tenant: TenantId,
         id: DeadLetterId,
+        trail: Trail,
     ) -> Result<Option<Retried>, StoreError> {
         let clock = self.base.clock.clone();
         let retried = self
@@ -59,6 +62,8 @@ impl DeadLetters {
                 else {
                     return Ok(None);
                 };
+                let object = Object::one("dead_letter", id);
+                trail.record(tx, &object, &Change::untold())?;
                 let retried = match (about.message_id, about.webhook_event_id) {
                     (Some(message), _) => {
                         queue::retry_by_hand(tx, tenant, message, now)?.map(Retried::Message)
@@ -84,11 +89,22 @@ impl DeadLetters {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn requeue_event(&self, id: WebhookEventId) -> Result<bool, StoreError> {
+    pub async fn requeue_event(
+        &self,
+        id: WebhookEventId,
+        trail: Trail,
+    ) -> Result<bool, StoreError> {
         let requeued = self
             .base
             .store
-            .write(move |tx| inbox::requeue(tx, id))
+            .write(move |tx| {
+                let requeued = inbox::requeue(tx, id)?;
+                if requeued {
+                    let object = Object::one("webhook_event", id);
+                    trail.record(tx, &object, &Change::untold())?;
+                }
+                Ok(requeued)
+            })
             .await?;
         if requeued {
             self.inbox.wake((1 << PARTITIONS) - 1);

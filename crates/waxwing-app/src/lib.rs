@@ -5,6 +5,7 @@
 //! what dead ones left and deletes what is too old. No HTTP server types here, and no SQL.
 
 pub mod accounts;
+pub mod audit;
 pub mod callback;
 pub mod contacts;
 pub mod converse;

@@ -11,6 +11,8 @@ mod sync;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
+use waxwing_core::audit;
 use waxwing_core::errors::{ErrorClass, ProviderError};
 use waxwing_core::ids::{ChannelId, MessageTemplateId, OutboxEventId, TenantId};
 use waxwing_core::message_template::lint::{self, Finding};
@@ -21,6 +23,7 @@ use waxwing_providers::http::{HttpClient, HttpOutcome, HttpRequest};
 use waxwing_providers::messaging::{
     BuildError, Endpoints, TemplateError, TemplateFailure, template_api,
 };
+use waxwing_store::domain::audit::Trail;
 use waxwing_store::domain::message_templates::{self as store, Creation, MessageTemplateRecord};
 use waxwing_store::domain::outbox::{self, NewOutboxEvent};
 use waxwing_store::{StoreError, Tx};
@@ -164,6 +167,7 @@ impl MessageTemplates {
         tenant: TenantId,
         channel: Option<ChannelId>,
         template: MessageTemplate,
+        trail: Trail,
     ) -> Result<MessageTemplateRecord, ManageError> {
         let channel = self.channel(tenant, channel).await?;
         let siblings = self.directory.current().siblings(&channel);
@@ -187,7 +191,13 @@ impl MessageTemplates {
             if taken.is_some() {
                 return Ok((taken, Creation::Taken));
             }
-            Ok((None, store::create(tx, tenant, &made)?))
+            let created = store::create(tx, tenant, &made)?;
+            if created == Creation::Created {
+                let change = audit::Change::made(json!({ "name": name, "language": language }));
+                let object = audit::Object::one("message_template", made.id);
+                trail.record(tx, &object, &change)?;
+            }
+            Ok((None, created))
         });
         match outcome.await? {
             (_, Creation::Created) => Ok(record),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
+use waxwing_core::audit::{Change, Object};
 use waxwing_core::content::Content;
 use waxwing_core::delivery::Purpose;
 use waxwing_core::identity::Identity;
@@ -11,6 +13,7 @@ use waxwing_core::outbox::DomainEvent;
 use waxwing_core::step::ConversationState;
 use waxwing_core::time::Timestamp;
 use waxwing_core::window::{Gate, OutsideWindow, WINDOW_WAIT, Window, gate, needs_window};
+use waxwing_store::domain::audit::Trail;
 use waxwing_store::domain::contacts::{self, NewContact};
 use waxwing_store::domain::conversations::{self, Remembered};
 use waxwing_store::domain::crypto::BlindPurpose;
@@ -49,6 +52,8 @@ pub struct SendRequest {
     pub reply_to: Option<MessageId>,
     /// What becomes of it when the customer service window is closed.
     pub outside: Outside,
+    /// Records who sends it.
+    pub trail: Trail,
 }
 
 /// What becomes of a free-form message when the customer service window is closed.
@@ -238,6 +243,7 @@ fn write(
         reply_to: request.reply_to,
         cause: None,
     };
+    let kind = message.content.kind();
     let hint = Hint {
         tenant_id,
         conversation_id,
@@ -248,6 +254,9 @@ fn write(
     messages::add_many(tx, &base.keyring, &[message], now)?;
     conversations::note_sent(tx, tenant_id, conversation_id, template_key.as_deref(), now)?;
     outbox::append(tx, &events, now)?;
+    let change = Change::made(json!({ "contactId": contact_id.to_string(), "type": kind }));
+    let object = Object::one("message", hint.message_id);
+    request.trail.record(tx, &object, &change)?;
     let row = messages::get(tx, tenant_id, hint.message_id)?;
     let row = row.ok_or_else(|| StoreError::corrupt("a message that was just written is gone"))?;
     Ok(Written::Queued((!waits).then_some(hint), Box::new(row)))

@@ -15,7 +15,7 @@ use waxwing_store::{StoreError, Tx};
 use crate::deliver::DeliverySignal;
 use crate::directory::DirectoryHandle;
 use crate::unknown as unknown_outcomes;
-use crate::{Base, metrics};
+use crate::{Base, audit, metrics};
 
 /// A process that was silent for longer is taken for dead.
 const DEAD_AFTER: Duration = Duration::from_secs(30);
@@ -26,6 +26,8 @@ const OUTBOX_DAYS: u32 = 7;
 const PARKED_DAYS: u32 = 7;
 /// What messages cost is kept for comparisons over two years.
 const COST_DAYS: u32 = 750;
+/// Entries of the audit log are kept for two years.
+const AUDIT_DAYS: u32 = 730;
 /// Messages carry idempotency keys, which have to outlive a caller's retries.
 const MESSAGES_DAYS_MIN: u32 = 90;
 /// Within this time a parked status and its message may have missed each other.
@@ -131,6 +133,10 @@ impl UpkeepOptions {
         self.directory.refresh(&self.base).await?;
         if self.role != "web" {
             self.settle_unknown().await?;
+            audit::chain(&self.base).await?;
+            if seconds % 3_600 == 30 {
+                audit::log_checkpoints(&self.base).await?;
+            }
         }
         if seconds.is_multiple_of(5) {
             self.say_alive().await?;
@@ -273,6 +279,7 @@ impl UpkeepOptions {
             Aging::ParkedStatuses => DAY * PARKED_DAYS,
             Aging::InboundMarks => REPLAY_HORIZON + DAY,
             Aging::MessageCosts => DAY * COST_DAYS,
+            Aging::AuditEntries => DAY * AUDIT_DAYS,
             Aging::PortfolioPeople => DAY * 2,
             // The column is the time until which they are good.
             Aging::ProviderAssets | Aging::Sessions | Aging::Invitations => Duration::ZERO,
@@ -304,8 +311,9 @@ impl UpkeepOptions {
                 move |tx: &mut Tx<'_>| retention::tenants_with_older(tx, what, before, after);
             let old = self.base.store.read(look).await?;
             for tenant in old.tenants {
+                let keyring = self.base.keyring.clone();
                 let delete = move |tx: &mut Tx<'_>| {
-                    retention::delete_older_of(tx, what, tenant, before, DELETED_AT_ONCE)
+                    retention::delete_older_of(tx, &keyring, what, tenant, before, DELETED_AT_ONCE)
                 };
                 self.delete_all(what, delete).await?;
             }
@@ -319,10 +327,10 @@ impl UpkeepOptions {
     /// Deletes step by step until a step finds less than it may delete.
     async fn delete_all<F>(&self, what: Aging, step: F) -> Result<(), StoreError>
     where
-        F: Fn(&mut Tx<'_>) -> Result<u64, StoreError> + Copy + Send + Sync + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<u64, StoreError> + Clone + Send + Sync + 'static,
     {
         loop {
-            let deleted = self.base.store.write_bulk(step).await?;
+            let deleted = self.base.store.write_bulk(step.clone()).await?;
             ::metrics::counter!(metrics::RETENTION_DELETED, "table" => what.table())
                 .increment(deleted);
             if deleted < u64::from(DELETED_AT_ONCE) || *self.stop.borrow() {

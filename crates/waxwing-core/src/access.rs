@@ -169,11 +169,13 @@ pub enum Action {
     ManageOwners,
     /// See, make and revoke API keys.
     ManageApiKeys,
+    /// See who did what.
+    ReadAudit,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::ReadConversations,
         Self::SendMessages,
         Self::ReadContacts,
@@ -197,6 +199,7 @@ impl Action {
         Self::ManageUsers,
         Self::ManageOwners,
         Self::ManageApiKeys,
+        Self::ReadAudit,
     ];
 
     /// Whether it changes nothing.
@@ -214,6 +217,7 @@ impl Action {
                 | Self::ReadDeadLetters
                 | Self::ReadEvents
                 | Self::ReadUsers
+                | Self::ReadAudit
         )
     }
 }
@@ -249,6 +253,7 @@ mod tests {
                     | Action::ManageUsers
                     | Action::ManageOwners
                     | Action::ManageApiKeys
+                    | Action::ReadAudit
             );
             for role in [
                 Role::Sales,

@@ -163,6 +163,10 @@ id!(
     InvitationId, "inv", "invitation"
 );
 id!(
+    /// An entry of the audit log.
+    AuditEntryId, "aud", "audit entry"
+);
+id!(
     /// One start of one process; names the holder of leases and claims.
     NodeId, "nod", "node"
 );

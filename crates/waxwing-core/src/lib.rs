@@ -7,6 +7,7 @@
 pub mod access;
 pub mod account;
 pub mod account_news;
+pub mod audit;
 pub mod call;
 pub mod channel;
 pub mod content;

@@ -74,6 +74,12 @@ pub enum Command {
         #[command(subcommand)]
         action: KeyAction,
     },
+    /// Verify that the audit log of a running server is as it was written
+    Audit {
+        /// What to do
+        #[command(subcommand)]
+        action: AuditAction,
+    },
     /// Replace the keys under which a running server has sealed everything
     RotateKeys {
         /// Return at once instead of waiting for the end
@@ -420,6 +426,23 @@ pub enum KeyAction {
         /// Whose
         #[command(flatten)]
         of: OfTenant,
+    },
+}
+
+/// What to do with the audit log.
+#[derive(Debug, Subcommand)]
+pub enum AuditAction {
+    /// Walk the chains of all tenants and of the platform; prints where each ends, a line each
+    Verify {
+        /// Only the chain of this tenant, or `platform`
+        #[arg(long, value_name = "ID")]
+        tenant: Option<String>,
+        /// What this command printed earlier: those ends have to be in the chains still
+        #[arg(long, value_name = "PATH")]
+        checkpoint: Option<PathBuf>,
+        /// Where
+        #[command(flatten)]
+        remote: Remote,
     },
 }
 

@@ -539,6 +539,7 @@ impl Wiring<'_> {
                 media: settings.media,
                 endpoints: Arc::clone(&self.endpoints),
             }),
+            reads: Arc::default(),
             app: AppHandles {
                 accounts: Accounts::new(base.clone()),
                 directory: self.directory.clone(),

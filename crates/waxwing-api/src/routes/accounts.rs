@@ -3,10 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
+use waxwing_core::audit::{Change, Object};
 use waxwing_core::ids::UserId;
 use waxwing_core::time::Timestamp;
 use waxwing_store::domain::sessions;
@@ -106,7 +108,7 @@ pub struct ChangeAccount {
 )]
 async fn change_account(
     State(state): State<ApiState>,
-    _: PlatformAdmin,
+    admin: PlatformAdmin,
     IdParam(id): IdParam<UserId>,
     ApiJson(input): ApiJson<ChangeAccount>,
 ) -> ApiResult<Json<Done>> {
@@ -118,6 +120,10 @@ async fn change_account(
         let there = users::set_active(tx, id, active, now)?;
         if there && !active {
             sessions::end_all(tx, id, None)?;
+        }
+        if there {
+            let change = Change::made(json!({ "active": active }));
+            admin.trail.record(tx, &Object::one("user", id), &change)?;
         }
         Ok(there)
     });
@@ -137,7 +143,7 @@ async fn change_account(
 )]
 async fn make_link(
     State(state): State<ApiState>,
-    _: PlatformAdmin,
+    admin: PlatformAdmin,
     IdParam(id): IdParam<UserId>,
 ) -> ApiResult<Json<ResetLink>> {
     if state
@@ -148,5 +154,5 @@ async fn make_link(
     {
         return Err(ApiError::not_found("account"));
     }
-    reset_link(&state, id).await
+    reset_link(&state, id, admin.trail).await
 }

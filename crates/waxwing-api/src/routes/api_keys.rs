@@ -9,6 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 use waxwing_core::access::Role;
+use waxwing_core::audit::{Change, Object};
 use waxwing_core::ids::ApiKeyId;
 use waxwing_core::time::Timestamp;
 use waxwing_store::domain::api_keys::{self, ApiKeyRecord};
@@ -166,7 +167,7 @@ async fn make_api_key(
     let made = state
         .app
         .accounts
-        .make_key(scope.id(), name, role, input.expires_at);
+        .make_key(scope.id(), name, role, input.expires_at, scope.trail);
     let (token, key) = made.await.map_err(refuse)?;
     Ok((
         StatusCode::CREATED,
@@ -199,7 +200,10 @@ async fn revoke_api_key(
         if !own.may_grant(key.role) {
             return Ok(Some(false));
         }
-        api_keys::revoke(tx, tenant, id, now).map(|_| Some(true))
+        api_keys::revoke(tx, tenant, id, now)?;
+        let object = Object::one("api_key", id);
+        scope.trail.record(tx, &object, &Change::untold())?;
+        Ok(Some(true))
     });
     match write.await? {
         Some(true) => Ok(Json(Done::default())),

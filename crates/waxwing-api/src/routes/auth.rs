@@ -2,16 +2,19 @@
 
 mod passwords;
 
+use crate::trail::Requested;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use waxwing_app::accounts::{AccountError, NewAccount, Opened};
 use waxwing_core::account::{Email, SESSION_LIFE, password_problem};
+use waxwing_core::audit::{Change, Object};
 use waxwing_core::ids::{SessionId, TenantId, UserId};
 use waxwing_core::secret::Secret;
 use waxwing_core::time::Timestamp;
@@ -19,7 +22,6 @@ use waxwing_store::domain::sessions::{self, SessionKind, SessionRecord};
 use waxwing_store::domain::users::{self, TenantOf, UserRecord};
 
 use super::tenants::TenantView;
-use crate::address::ClientAddress;
 use crate::answer::{Done, Success};
 use crate::auth::{Person, SESSION_COOKIE};
 use crate::check::Checks;
@@ -316,7 +318,7 @@ async fn person(state: &ApiState, id: UserId) -> ApiResult<(UserRecord, Vec<Tena
 )]
 async fn register(
     State(state): State<ApiState>,
-    ClientAddress(from): ClientAddress,
+    Requested(origin): Requested,
     ApiJson(input): ApiJson<Register>,
 ) -> ApiResult<Response> {
     if !state.settings.registration {
@@ -350,7 +352,7 @@ async fn register(
     let made = state
         .app
         .accounts
-        .register(account, tenant_name, from, input.session.kind());
+        .register(account, tenant_name, origin, input.session.kind());
     let (opened, tenant) = made.await.map_err(refuse)?;
     tracing::info!(tenant = %tenant.id, user = %opened.session.user_id, "a person made an account and a tenant");
     let tenant = Some(tenant.into());
@@ -369,7 +371,7 @@ async fn register(
 )]
 async fn login(
     State(state): State<ApiState>,
-    ClientAddress(from): ClientAddress,
+    Requested(origin): Requested,
     ApiJson(input): ApiJson<Login>,
 ) -> ApiResult<Response> {
     let mut checks = Checks::new();
@@ -380,7 +382,7 @@ async fn login(
     let opened = state
         .app
         .accounts
-        .login(email, password, from, input.session.kind());
+        .login(email, password, origin, input.session.kind());
     let opened = opened.await.map_err(refuse)?;
     began(&state, StatusCode::OK, opened, input.session, None).await
 }
@@ -392,8 +394,15 @@ async fn login(
     post, path = "/auth/logout", tag = "accounts",
     responses((status = 200, description = "The session has ended.", body = Done))
 )]
-async fn logout(State(state): State<ApiState>, Person(session): Person) -> ApiResult<Response> {
-    let end = move |tx: &mut waxwing_store::Tx<'_>| sessions::end(tx, session.user_id, session.id);
+async fn logout(
+    State(state): State<ApiState>,
+    Person { session, trail }: Person,
+) -> ApiResult<Response> {
+    let end = move |tx: &mut waxwing_store::Tx<'_>| {
+        let object = Object::one("session", session.id);
+        trail.record(tx, &object, &Change::untold())?;
+        sessions::end(tx, session.user_id, session.id)
+    };
     state.store.write(end).await?;
     Ok(([cookie("", 0)], Json(Done::default())).into_response())
 }
@@ -403,7 +412,10 @@ async fn logout(State(state): State<ApiState>, Person(session): Person) -> ApiRe
     get, path = "/auth/me", tag = "accounts",
     responses((status = 200, description = "The person and their tenants.", body = MeAnswer))
 )]
-async fn me(State(state): State<ApiState>, Person(session): Person) -> ApiResult<Json<MeAnswer>> {
+async fn me(
+    State(state): State<ApiState>,
+    Person { session, .. }: Person,
+) -> ApiResult<Json<MeAnswer>> {
     let (user, tenants) = person(&state, session.user_id).await?;
     Ok(Json(MeAnswer {
         ok: Success,
@@ -432,7 +444,7 @@ pub struct ChooseTenant {
 )]
 async fn choose_tenant(
     State(state): State<ApiState>,
-    Person(session): Person,
+    Person { session, trail }: Person,
     ApiJson(input): ApiJson<ChooseTenant>,
 ) -> ApiResult<Json<Done>> {
     let mut checks = Checks::new();
@@ -444,6 +456,9 @@ async fn choose_tenant(
         if users::role(tx, tenant, session.user_id)?.is_none() {
             return Ok(false);
         }
+        let object = Object::one("session", session.id);
+        let change = Change::made(json!({ "tenantId": tenant.to_string() }));
+        trail.record(tx, &object, &change)?;
         sessions::set_tenant(tx, session.id, tenant).map(|()| true)
     });
     if write.await? {
@@ -460,7 +475,7 @@ async fn choose_tenant(
 )]
 async fn list_sessions(
     State(state): State<ApiState>,
-    Person(session): Person,
+    Person { session, .. }: Person,
 ) -> ApiResult<Json<SessionList>> {
     let now = state.now();
     let read = state
@@ -482,12 +497,16 @@ async fn list_sessions(
 )]
 async fn end_session(
     State(state): State<ApiState>,
-    Person(session): Person,
+    Person { session, trail }: Person,
     IdParam(id): IdParam<SessionId>,
 ) -> ApiResult<Json<Done>> {
-    let end = state
-        .store
-        .write(move |tx| sessions::end(tx, session.user_id, id));
+    let end = state.store.write(move |tx| {
+        let ended = sessions::end(tx, session.user_id, id)?;
+        if ended {
+            trail.record(tx, &Object::one("session", id), &Change::untold())?;
+        }
+        Ok(ended)
+    });
     if end.await? {
         Ok(Json(Done::default()))
     } else {
@@ -525,7 +544,7 @@ pub struct Accept {
 )]
 async fn accept_invitation(
     State(state): State<ApiState>,
-    ClientAddress(from): ClientAddress,
+    Requested(origin): Requested,
     ApiJson(input): ApiJson<Accept>,
 ) -> ApiResult<Response> {
     let mut checks = Checks::new();
@@ -553,7 +572,7 @@ async fn accept_invitation(
         invitation,
         name.trim().to_owned(),
         password,
-        from,
+        origin,
         input.session.kind(),
     );
     let opened = accept.await.map_err(refuse)?;

@@ -1,7 +1,10 @@
 //! Channels of a tenant. Credentials can be written and never read.
 
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
+use waxwing_core::audit::{Change, Object};
+use waxwing_store::{StoreError, Tx};
 
 use axum::Json;
 use axum::extract::State;
@@ -16,7 +19,6 @@ use waxwing_core::channel::{ChannelKind, Credentials, credential};
 use waxwing_core::ids::{ChannelId, TenantId};
 use waxwing_core::secret::Secret;
 use waxwing_providers::messaging::{Account, adapter};
-use waxwing_store::StoreError;
 use waxwing_store::domain::channel_health;
 use waxwing_store::domain::channels::{self, ChannelRecord, NewChannel};
 
@@ -249,11 +251,17 @@ async fn create_channel(
         credentials,
     };
     let (tenant, keyring, now) = (scope.id(), state.keyring.clone(), state.now());
-    let made = state
-        .store
-        .write(move |tx| channels::create(tx, &keyring, tenant, &new, now))
-        .await;
-    let channel = made.map_err(|error| number_is_used("phoneNumberId", error))?;
+    let made = state.store.write(move |tx| {
+        let made = channels::create(tx, &keyring, tenant, &new, now)?;
+        let change = Change::made(told(&made));
+        scope
+            .trail
+            .record(tx, &Object::one("channel", id), &change)?;
+        Ok(made)
+    });
+    let channel = made
+        .await
+        .map_err(|error| number_is_used("phoneNumberId", error))?;
     state.channels_changed().await;
     let warnings = secret_warning(&state, &channel);
     Ok((
@@ -265,6 +273,32 @@ async fn create_channel(
             warnings,
         }),
     ))
+}
+
+/// What the audit log tells of a channel: no credentials.
+fn told(channel: &ChannelRecord) -> Value {
+    json!({
+        "kind": channel.kind.as_str(), "name": channel.name, "phoneNumberId": channel.sender_id,
+        "wabaId": channel.account_id, "status": channel.status.as_str(), "limits": channel.limits,
+    })
+}
+
+fn record(
+    tx: &mut Tx<'_>,
+    scope: &TenantScope,
+    before: Option<ChannelRecord>,
+    after: Option<&ChannelRecord>,
+    credentials: bool,
+) -> Result<(), StoreError> {
+    let (Some(before), Some(after)) = (before, after) else {
+        return Ok(());
+    };
+    let mut change = Change::of(told(&before), told(after));
+    if let Some(after) = change.after.as_mut().filter(|_| credentials) {
+        after["credentials"] = json!("changed");
+    }
+    let object = Object::one("channel", after.channel_id);
+    scope.trail.record(tx, &object, &change)
 }
 
 /// A secret that nobody can guess.
@@ -368,7 +402,8 @@ async fn patch_channel(
     );
     let (tenant, keyring, now) = (scope.id(), state.keyring.clone(), state.now());
     let changed = state.store.write(move |tx| {
-        channels::update(tx, &keyring, tenant, id, now, |draft| {
+        let before = channels::get(tx, &keyring, tenant, id)?;
+        let changed = channels::update(tx, &keyring, tenant, id, now, |draft| {
             if let Some(name) = &name {
                 draft.name.clone_from(name);
             }
@@ -383,7 +418,9 @@ async fn patch_channel(
             }
             draft.limits = limits.over(draft.limits);
             draft.enabled = enabled.unwrap_or(draft.enabled);
-        })
+        })?;
+        record(tx, &scope, before, changed.as_ref(), !secrets.is_empty())?;
+        Ok(changed)
     });
     let changed = changed
         .await
@@ -416,7 +453,11 @@ async fn delete_channel(
 ) -> ApiResult<Json<ChannelAnswer>> {
     let (tenant, keyring, now) = (scope.id(), state.keyring.clone(), state.now());
     let changed = state.store.write(move |tx| {
-        channels::update(tx, &keyring, tenant, id, now, |draft| draft.enabled = false)
+        let before = channels::get(tx, &keyring, tenant, id)?;
+        let changed =
+            channels::update(tx, &keyring, tenant, id, now, |draft| draft.enabled = false)?;
+        record(tx, &scope, before, changed.as_ref(), false)?;
+        Ok(changed)
     });
     let channel = changed.await?.ok_or_else(unknown_channel)?;
     state.channels_changed().await;
@@ -445,6 +486,9 @@ async fn test_channel(
     IdParam(id): IdParam<ChannelId>,
 ) -> ApiResult<Json<ChannelTestAnswer>> {
     let mut channel = find(&state, scope.id(), id).await?;
+    scope
+        .record(&state, Object::one("channel", id), Change::untold())
+        .await?;
     let test = ask_provider(&state, &channel).await;
     if test.passed && channel.status == channels::ChannelStatus::Broken {
         let (tenant, now) = (scope.id(), state.now());

@@ -259,7 +259,14 @@ async fn merge_contact(
     IdParam(id): IdParam<ContactId>,
     ApiJson(input): ApiJson<MergeInput>,
 ) -> ApiResult<Json<ContactAnswer>> {
-    let merged = use_cases::merge(&state.base(), scope.id(), id, input.contact_id).await?;
+    let merged = use_cases::merge(
+        &state.base(),
+        scope.id(),
+        id,
+        input.contact_id,
+        scope.trail.clone(),
+    )
+    .await?;
     if !merged {
         let text = "cannot be merged: it is this contact, does not exist, or one of the two was merged before";
         return Err(ApiError::invalid_field("contactId", text));
@@ -282,7 +289,7 @@ async fn part_contacts(
     scope: TenantScope,
     IdParam(id): IdParam<MergeId>,
 ) -> ApiResult<Json<ContactAnswer>> {
-    let winner = use_cases::part(&state.base(), scope.id(), id).await?;
+    let winner = use_cases::part(&state.base(), scope.id(), id, scope.trail.clone()).await?;
     let winner = winner.ok_or_else(|| ApiError::not_found("merge"))?;
     show(&state, scope.id(), winner).await
 }

@@ -153,7 +153,12 @@ async fn retry_dead_letter(
     scope: TenantScope,
     IdParam(id): IdParam<DeadLetterId>,
 ) -> ApiResult<Json<Done>> {
-    match state.app.dead_letters.retry(scope.id(), id).await? {
+    match state
+        .app
+        .dead_letters
+        .retry(scope.id(), id, scope.trail)
+        .await?
+    {
         None => Err(ApiError::not_found("dead letter")),
         Some(Retried::Nothing) => Err(ApiError::conflict("There is nothing left to retry.")
             .hint("The message was settled in the meantime, or the raw request has been deleted.")),
@@ -241,10 +246,15 @@ async fn list_quarantined_events(
 )]
 async fn retry_quarantined_event(
     State(state): State<ApiState>,
-    _: PlatformAdmin,
+    admin: PlatformAdmin,
     IdParam(id): IdParam<WebhookEventId>,
 ) -> ApiResult<Json<Done>> {
-    if state.app.dead_letters.requeue_event(id).await? {
+    if state
+        .app
+        .dead_letters
+        .requeue_event(id, admin.trail)
+        .await?
+    {
         return Ok(Json(Done::default()));
     }
     Err(ApiError::not_found("webhook event"))

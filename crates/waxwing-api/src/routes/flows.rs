@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use waxwing_core::audit::{Change, Object};
 use waxwing_core::flow::{Action, FlowSet, MatchKind, Matcher, Rule};
 use waxwing_core::ids::FlowId;
 use waxwing_core::time::Timestamp;
@@ -307,10 +308,17 @@ async fn put_flows(
     let set = input.check()?;
     let (tenant, id, now) = (scope.id(), FlowId::new(&*state.ids), state.now());
     let put = state.store.write(move |tx| {
-        Ok((
-            flows::put(tx, tenant, id, &set, now)?,
-            templates::keys(tx, tenant)?,
-        ))
+        let told = |record: &FlowRecord| serde_json::to_value(&record.set).ok();
+        let before = flows::current(tx, tenant)?.as_ref().and_then(told);
+        let after = flows::put(tx, tenant, id, &set, now)?;
+        if let Some(record) = &after {
+            let change = Change {
+                before,
+                after: told(record),
+            };
+            scope.trail.record(tx, &Object::all("flows"), &change)?;
+        }
+        Ok((after, templates::keys(tx, tenant)?))
     });
     let (record, keys) = put.await?;
     let record = record.ok_or_else(|| ApiError::not_found("tenant"))?;

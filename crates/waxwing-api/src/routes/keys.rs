@@ -8,9 +8,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use waxwing_app::keys;
+use waxwing_core::audit::{Change, Object};
 
 use crate::answer::Success;
-use crate::auth::PlatformAdmin;
+use crate::auth::{PlatformAdmin, record};
 use crate::errors::{ApiError, ApiResult, ErrorBody};
 use crate::state::ApiState;
 
@@ -60,8 +61,9 @@ async fn show_keys(State(state): State<ApiState>, _: PlatformAdmin) -> ApiResult
 )]
 async fn rotate_keys(
     State(state): State<ApiState>,
-    _: PlatformAdmin,
+    admin: PlatformAdmin,
 ) -> ApiResult<(StatusCode, Json<KeysAnswer>)> {
+    record(&state, &admin.trail, Object::all("keys"), Change::untold()).await?;
     let begun = keys::begin(&state.base()).await?;
     if begun.lost > 0 {
         return Err(ApiError::conflict(

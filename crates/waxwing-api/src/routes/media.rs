@@ -1,6 +1,7 @@
 //! Files of a tenant: uploading, listing, reading, and the signed links behind which their bytes are.
 
 use std::time::Duration;
+use waxwing_core::audit::{Change, Object};
 
 use axum::Json;
 use axum::body::Body;
@@ -211,7 +212,9 @@ async fn upload_media(
         described.mime = Some(mime);
         read_whole(&state, &scope, request.into_body()).await?
     };
-    let row = incoming.finish(described).await?;
+    let row = incoming
+        .finish(described, Some(scope.trail.clone()))
+        .await?;
     let media = MediaView::open(&state, scope.id(), &row)?;
     Ok((
         StatusCode::CREATED,
@@ -460,10 +463,15 @@ async fn retry_media(
     IdParam(id): IdParam<MediaId>,
 ) -> ApiResult<(StatusCode, Json<MediaAnswer>)> {
     let (tenant, now) = (scope.id(), state.now());
-    let again = state
-        .store
-        .write(move |tx| media::retry(tx, tenant, id, now.plus(INBOUND_LIFE), now))
-        .await?;
+    let trail = scope.trail.clone();
+    let again = state.store.write(move |tx| {
+        let again = media::retry(tx, tenant, id, now.plus(INBOUND_LIFE), now)?;
+        if again {
+            trail.record(tx, &Object::one("media", id), &Change::untold())?;
+        }
+        Ok(again)
+    });
+    let again = again.await?;
     let answer = one(&state, &scope, id).await?;
     if !again {
         return Err(ApiError::conflict(

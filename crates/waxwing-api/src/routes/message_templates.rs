@@ -9,6 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 use waxwing_app::message_templates::{Edit, ManageError};
+use waxwing_core::audit::{Change, Object};
 use waxwing_core::errors::ErrorClass;
 use waxwing_core::ids::{ChannelId, MessageTemplateId};
 use waxwing_core::limits;
@@ -269,7 +270,7 @@ async fn create_message_template(
     let made = state
         .app
         .message_templates
-        .create(scope.id(), channel, template)
+        .create(scope.id(), channel, template, scope.trail)
         .await
         .map_err(refused)?;
     Ok((StatusCode::CREATED, MessageTemplateAnswer::of(made)))
@@ -287,6 +288,10 @@ async fn find(
     found
         .await?
         .ok_or_else(|| ApiError::not_found("message template"))
+}
+
+fn object(id: MessageTemplateId) -> Object {
+    Object::one("message_template", id)
 }
 
 /// Get a message template
@@ -342,6 +347,7 @@ async fn patch_message_template(
         template: template.ok_or_else(ApiError::internal)?,
         accept_warnings,
     };
+    scope.record(&state, object(id), Change::untold()).await?;
     let changed = state
         .app
         .message_templates
@@ -381,6 +387,8 @@ async fn delete_message_template(
     Query(query): Query<DeleteQuery>,
 ) -> ApiResult<Json<Done>> {
     enabled(&state)?;
+    find(&state, &scope, id).await?;
+    scope.record(&state, object(id), Change::untold()).await?;
     state
         .app
         .message_templates
@@ -413,6 +421,8 @@ async fn submit_message_template(
     ApiJson(input): ApiJson<SubmitInput>,
 ) -> ApiResult<Json<MessageTemplateAnswer>> {
     enabled(&state)?;
+    find(&state, &scope, id).await?;
+    scope.record(&state, object(id), Change::untold()).await?;
     let submitted = state
         .app
         .message_templates
@@ -443,6 +453,8 @@ async fn sync_message_templates(
         .map(|text| text.parse())
         .transpose()
         .map_err(|_| ApiError::invalid_field("channelId", "is not the id of a channel"))?;
+    let all = Object::all("message_template");
+    scope.record(&state, all, Change::untold()).await?;
     let templates = &state.app.message_templates;
     let heads = templates
         .accounts(scope.id(), channel)

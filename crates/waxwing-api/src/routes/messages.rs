@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use waxwing_app::message_templates::Given;
 use waxwing_app::send::{Outside, SendError, SendRequest};
+use waxwing_core::audit::{Change, Object};
 use waxwing_core::content::{Content, Violation};
 use waxwing_core::ids::{ConversationId, MessageId, OutboxEventId, TenantId};
 use waxwing_core::outbox::DomainEvent;
@@ -249,6 +250,7 @@ async fn queue(
         due_at: addressed.due_at,
         reply_to: addressed.reply_to,
         outside: addressed.outside,
+        trail: scope.trail.clone(),
     };
     match state.app.send.queue(request).await {
         Ok(row) => {
@@ -530,6 +532,8 @@ async fn cancel_message(
             let Some(conversation_id) = messages::cancel(tx, tenant, id, now)? else {
                 return Ok(false);
             };
+            let object = Object::one("message", id);
+            scope.trail.record(tx, &object, &Change::untold())?;
             let event = DomainEvent::MessageStatusChanged {
                 message_id: id,
                 conversation_id,

@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod analytics;
 pub mod api_keys;
+pub mod audit;
 pub mod auth;
 pub mod channels;
 pub mod contacts;
@@ -54,6 +55,7 @@ const TENANT: &[Module] = &[
     events::routes,
     users::routes,
     api_keys::routes,
+    audit::routes,
 ];
 
 /// Routes of the platform, relative to `/api`. They answer without the prefix, too.
@@ -61,6 +63,7 @@ const PLATFORM: &[Module] = &[
     auth::routes,
     accounts::routes,
     keys::routes,
+    audit::platform_routes,
     tenants::routes,
     dead_letters::platform_routes,
 ];

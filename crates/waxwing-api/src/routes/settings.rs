@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use waxwing_core::audit::{Change, Object};
 use waxwing_core::delivery::UnknownPolicy;
 use waxwing_core::phone::{Phone, PhoneError};
 use waxwing_core::settings::TenantSettings;
@@ -147,8 +148,9 @@ async fn patch_settings(
     }
     checks.finish()?;
     let (tenant, now) = (scope.id(), state.now());
+    let before = serde_json::to_value(&scope.tenant.settings).ok();
     let changed = state.store.write(move |tx| {
-        tenants::update(tx, tenant, now, |_, settings| {
+        let changed = tenants::update(tx, tenant, now, |_, settings| {
             if let Some(country) = &input.default_country {
                 settings.default_country.clone_from(country);
             }
@@ -158,7 +160,15 @@ async fn patch_settings(
             if let Some(outcome) = input.unknown_outcome {
                 settings.unknown_outcome = outcome.into();
             }
-        })
+        })?;
+        if let Some(record) = &changed {
+            let change = Change {
+                before: before.clone(),
+                after: serde_json::to_value(&record.settings).ok(),
+            };
+            scope.trail.record(tx, &Object::all("settings"), &change)?;
+        }
+        Ok(changed)
     });
     let record = changed
         .await?

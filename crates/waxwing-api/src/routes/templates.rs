@@ -4,10 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
+use waxwing_core::audit::{Change, Object};
 use waxwing_core::ids::TemplateId;
 use waxwing_core::limits;
 use waxwing_core::template::{Template, TemplateForm};
@@ -111,6 +113,12 @@ async fn create_template(
     let (tenant, id, now) = (scope.id(), TemplateId::new(&*state.ids), state.now());
     let made = state.store.write(move |tx| {
         let made = templates::create(tx, tenant, id, &template, generate, now)?;
+        if let Creation::Created(record) = &made {
+            let after = told(&record.template);
+            scope
+                .trail
+                .record(tx, &object(&record.template.key), &Change::made(after))?;
+        }
         Ok((made, templates::keys(tx, tenant)?))
     });
     let (made, keys) = made.await?;
@@ -192,10 +200,13 @@ async fn put_template(
     let template = input.check(Some(&key))?;
     let (tenant, now) = (scope.id(), state.now());
     let put = state.store.write(move |tx| {
-        Ok((
-            templates::put(tx, tenant, &template, now)?,
-            templates::keys(tx, tenant)?,
-        ))
+        let before = templates::get(tx, tenant, &template.key)?;
+        let after = templates::put(tx, tenant, &template, now)?;
+        if let (Some(before), Some(after)) = (&before, &after) {
+            let change = Change::of(told(&before.template), told(&after.template));
+            scope.trail.record(tx, &object(&template.key), &change)?;
+        }
+        Ok((after, templates::keys(tx, tenant)?))
     });
     let (record, keys) = put.await?;
     let record = record.ok_or_else(unknown)?;
@@ -223,15 +234,29 @@ async fn delete_template(
     KeyParam(key): KeyParam,
 ) -> ApiResult<Json<Done>> {
     let (tenant, now) = (scope.id(), state.now());
-    if state
-        .store
-        .write(move |tx| templates::delete(tx, tenant, &key, now))
-        .await?
-    {
+    let write = state.store.write(move |tx| {
+        let before = templates::get(tx, tenant, &key)?;
+        let gone = templates::delete(tx, tenant, &key, now)?;
+        if let Some(before) = before.filter(|_| gone) {
+            let change = Change::gone(told(&before.template));
+            scope.trail.record(tx, &object(&key), &change)?;
+        }
+        Ok(gone)
+    });
+    if write.await? {
         Ok(Json(Done::default()))
     } else {
         Err(unknown())
     }
+}
+
+fn object(key: &str) -> Object {
+    Object::one("template", key)
+}
+
+/// What the audit log tells of a template.
+fn told(template: &Template) -> Value {
+    serde_json::to_value(template).unwrap_or_default()
 }
 
 /// The buttons and rows that name templates which do not exist.

@@ -1,13 +1,16 @@
 //! Tenants: registration and reading. For the platform admin.
 
+use crate::trail::Requested;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
+use waxwing_core::audit::{Actor, Change, Object};
 use waxwing_core::channel::{ChannelKind, Credentials, credential};
 use waxwing_core::ids::{ChannelId, TenantId};
 use waxwing_core::secret::Secret;
@@ -145,6 +148,7 @@ pub struct RegisterTenant {
 async fn register_tenant(
     State(state): State<ApiState>,
     _: PlatformAdmin,
+    Requested(origin): Requested,
     ApiJson(input): ApiJson<RegisterTenant>,
 ) -> ApiResult<(StatusCode, Json<TenantAnswer>)> {
     let mut checks = Checks::new();
@@ -188,10 +192,14 @@ async fn register_tenant(
     let made = state.store.write(move |tx| {
         let record = tenants::create(tx, tenant, name.trim(), &TenantSettings::default(), now)?;
         keys::make(tx, &keyring, tenant, now)?;
-        Ok((
-            record,
-            channels::create(tx, &keyring, tenant, &channel, now)?,
-        ))
+        let channel = channels::create(tx, &keyring, tenant, &channel, now)?;
+        let change = Change::made(json!({ "channelId": channel.channel_id.to_string() }));
+        origin.by(Actor::PlatformAdmin, Some(tenant)).record(
+            tx,
+            &Object::one("tenant", tenant),
+            &change,
+        )?;
+        Ok((record, channel))
     });
     let (record, channel) = made
         .await

@@ -4,13 +4,16 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 use waxwing_core::access::Role;
+use waxwing_core::audit::{Change, Object};
 use waxwing_core::ids::{InvitationId, UserId};
 use waxwing_core::time::Timestamp;
+use waxwing_store::domain::audit::Trail;
 use waxwing_store::domain::invitations::{self, InvitationRecord};
 use waxwing_store::domain::users::{self, Member, Membership};
 
@@ -182,8 +185,20 @@ async fn change(
             "Only an owner may make somebody an owner.",
         ));
     }
+    let trail = scope.trail.clone();
     let write = state.store.write(move |tx| {
-        users::change_membership(tx, tenant, id, role, |present| own.may_grant(present))
+        let before = users::role(tx, tenant, id)?;
+        let changed =
+            users::change_membership(tx, tenant, id, role, |present| own.may_grant(present))?;
+        if changed == Membership::Changed {
+            let told = |role: Role| json!({ "role": role.as_str() });
+            let change = Change {
+                before: before.map(told),
+                after: role.map(told),
+            };
+            trail.record(tx, &Object::one("user", id), &change)?;
+        }
+        Ok(changed)
     });
     match write.await? {
         Membership::Changed => Ok(()),
@@ -206,8 +221,13 @@ pub struct ResetLink {
     expires_at: Timestamp,
 }
 
-pub(super) async fn reset_link(state: &ApiState, user: UserId) -> ApiResult<Json<ResetLink>> {
-    let (token, expires_at) = state.app.accounts.reset_link(user).await.map_err(refuse)?;
+pub(super) async fn reset_link(
+    state: &ApiState,
+    user: UserId,
+    trail: Trail,
+) -> ApiResult<Json<ResetLink>> {
+    let made = state.app.accounts.reset_link(user, trail);
+    let (token, expires_at) = made.await.map_err(refuse)?;
     Ok(Json(ResetLink {
         ok: Success,
         token: token.expose().to_owned(),
@@ -251,7 +271,7 @@ async fn make_reset_link(
                 .hint("The platform admin makes links for them."),
         );
     }
-    reset_link(&state, id).await
+    reset_link(&state, id, scope.trail).await
 }
 
 /// An invitation.
@@ -365,7 +385,10 @@ async fn invite(
     if !scope.role.may_grant(role) {
         return Err(ApiError::forbidden("Only an owner may invite an owner."));
     }
-    let made = state.app.accounts.invite(scope.id(), email, role);
+    let made = state
+        .app
+        .accounts
+        .invite(scope.id(), email, role, scope.trail);
     let (token, invitation) = made.await.map_err(refuse)?;
     Ok((
         StatusCode::CREATED,
@@ -389,11 +412,15 @@ async fn take_back(
     IdParam(id): IdParam<InvitationId>,
 ) -> ApiResult<Json<Done>> {
     let tenant = scope.id();
-    if state
-        .store
-        .write(move |tx| invitations::take(tx, tenant, id))
-        .await?
-    {
+    let write = state.store.write(move |tx| {
+        let gone = invitations::take(tx, tenant, id)?;
+        if gone {
+            let object = Object::one("invitation", id);
+            scope.trail.record(tx, &object, &Change::untold())?;
+        }
+        Ok(gone)
+    });
+    if write.await? {
         return Ok(Json(Done::default()));
     }
     Err(ApiError::not_found("invitation"))

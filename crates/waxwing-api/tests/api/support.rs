@@ -26,9 +26,10 @@ use waxwing_core::settings::TenantSettings;
 use waxwing_core::time::{Clock, Timestamp};
 use waxwing_providers::http::{HttpClient, HttpLimits};
 use waxwing_providers::messaging::Endpoints;
-use waxwing_store::domain::crypto::Keyring;
-use waxwing_store::domain::tenants;
+use waxwing_store::domain::crypto::{Master, Masters};
+use waxwing_store::domain::{keys, tenants};
 use waxwing_store::testing::TestDb;
+use zeroize::Zeroizing;
 /// The platform admin's token in these tests.
 pub const ADMIN: &str = "admin-token-of-the-tests";
 
@@ -161,9 +162,15 @@ impl Api {
             }),
         };
         change(&mut settings);
+        let now = steps.now();
+        let made = db.store().write(move |tx| {
+            tenants::ensure_default(tx, &TenantSettings::default(), now)?;
+            let masters = Masters::new(Master::new(&Zeroizing::new([3; 32])), None);
+            keys::adopt(tx, &masters, now)
+        });
         let base = Base {
             store: db.store().clone(),
-            keyring: Keyring::for_tests(3),
+            keyring: made.await.unwrap().unwrap(),
             clock: Arc::clone(&steps) as Arc<dyn Clock>,
             ids: steps,
         };
@@ -176,12 +183,8 @@ impl Api {
             http: HttpClient::new(HttpLimits::default()),
             settings: Arc::new(settings),
             app,
+            reads: Arc::default(),
         };
-        let now = state.now();
-        let made = db
-            .store()
-            .write(move |tx| tenants::ensure_default(tx, &TenantSettings::default(), now));
-        made.await.unwrap();
         Self {
             db,
             router: router(state.clone()),

@@ -14,7 +14,7 @@ use waxwing_core::ids::{ApiKeyId, SessionId, TenantId, UserId};
 use waxwing_core::settings::TenantSettings;
 use waxwing_store::domain::api_keys::{self, ApiKeyRecord};
 use waxwing_store::domain::sessions::{self, SessionKind, SessionRecord};
-use waxwing_store::domain::{tenants, users};
+use waxwing_store::domain::{keys, tenants, users};
 
 use crate::support::{ADMIN, Answer, Api};
 
@@ -23,6 +23,7 @@ struct Operation {
     method: String,
     documented: String,
     access: Access,
+    action: Option<&'static str>,
 }
 
 impl Operation {
@@ -43,12 +44,13 @@ fn operations() -> Vec<Operation> {
         for method in item.as_object().unwrap().keys() {
             let method = method.to_uppercase();
             let known = Method::from_bytes(method.as_bytes()).unwrap();
-            let access = access::of(&known, path)
+            let asked = access::of(&known, path)
                 .unwrap_or_else(|| panic!("{method} {path} has no entry in the table of access"));
             all.push(Operation {
                 method,
                 documented: path.clone(),
-                access,
+                access: asked.access,
+                action: asked.action,
             });
         }
     }
@@ -73,10 +75,11 @@ impl Members {
         let mut sessions = BTreeMap::new();
         let mut keys = BTreeMap::new();
         let now = api.state.now();
-        let made = api
-            .state
-            .store
-            .write(move |tx| tenants::create(tx, tenant, "T", &TenantSettings::default(), now));
+        let keyring = api.state.keyring.clone();
+        let made = api.state.store.write(move |tx| {
+            tenants::create(tx, tenant, "T", &TenantSettings::default(), now)?;
+            keys::make(tx, &keyring, tenant, now)
+        });
         made.await.unwrap();
         for (n, role) in (1_u128..).zip(Role::ALL) {
             let seed = of + n;
@@ -294,6 +297,7 @@ async fn a_route_asks_the_same_at_each_of_its_addresses() {
                 method: operation.method.clone(),
                 documented: format!("{prefix}{rest}"),
                 access: operation.access,
+                action: operation.action,
             };
             let answer = call(&api, viewer, &alias, &members.tenant.to_string()).await;
             let may = Role::Viewer.may(action);

@@ -8,13 +8,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use waxwing_core::access::Role;
 use waxwing_core::account::{Email, INVITATION_LIFE, RESET_LIFE};
+use waxwing_core::audit::{Actor, Change, Object};
 use waxwing_core::ids::{ApiKeyId, InvitationId, SessionId, TenantId, UserId};
 use waxwing_core::secret::Secret;
 use waxwing_core::settings::TenantSettings;
 use waxwing_core::time::Timestamp;
 use waxwing_store::domain::api_keys::{self, ApiKeyRecord};
+use waxwing_store::domain::audit::{Origin, Trail};
 use waxwing_store::domain::crypto::BlindPurpose;
 use waxwing_store::domain::invitations::{self, InvitationRecord};
 use waxwing_store::domain::keys;
@@ -151,10 +154,10 @@ impl Accounts {
         &self,
         account: NewAccount,
         tenant_name: String,
-        from: IpAddr,
+        origin: Origin,
         kind: SessionKind,
     ) -> Result<(Opened, TenantRecord), AccountError> {
-        self.slowly(from)?;
+        self.slowly(origin.address())?;
         let password_hash = self.passwords.hash(account.password).await?;
         let (user, tenant) = (UserId::new(&*self.base.ids), TenantId::new(&*self.base.ids));
         let opened = self.session(user, kind, Some(tenant));
@@ -169,6 +172,8 @@ impl Accounts {
             keys::make(tx, &keyring, tenant, now)?;
             users::join(tx, tenant, user, Role::Owner, now)?;
             sessions::begin(tx, &session, &hash)?;
+            let trail = origin.by(Actor::User(user), Some(tenant));
+            trail.record(tx, &Object::one("tenant", tenant), &Change::untold())?;
             Ok(record)
         });
         Ok((opened, made.await.map_err(taken)?))
@@ -199,10 +204,10 @@ impl Accounts {
         &self,
         email: Email,
         password: Secret,
-        from: IpAddr,
+        origin: Origin,
         kind: SessionKind,
     ) -> Result<Opened, AccountError> {
-        let user = self.check(&email, password, from).await?;
+        let user = self.check(&email, password, origin.address()).await?;
         let read = self
             .base
             .store
@@ -211,10 +216,12 @@ impl Accounts {
         let opened = self.session(user.id, kind, tenant);
         let hash = self.hash(TokenKind::Session, opened.token.expose());
         let session = opened.session;
-        let begin = self
-            .base
-            .store
-            .write(move |tx| sessions::begin(tx, &session, &hash));
+        let begin = self.base.store.write(move |tx| {
+            let trail = origin.by(Actor::User(session.user_id), None);
+            let object = Object::one("session", session.id);
+            trail.record(tx, &object, &Change::untold())?;
+            sessions::begin(tx, &session, &hash)
+        });
         begin.await?;
         Ok(opened)
     }
@@ -254,6 +261,7 @@ impl Accounts {
         present: Secret,
         new: Secret,
         from: IpAddr,
+        trail: Trail,
     ) -> Result<(), AccountError> {
         let id = session.user_id;
         let read = self.base.store.read(move |tx| users::get(tx, id));
@@ -264,6 +272,7 @@ impl Accounts {
         let now = self.base.clock.now();
         let write = self.base.store.write(move |tx| {
             users::set_password(tx, id, &password_hash, now)?;
+            trail.record(tx, &Object::one("user", id), &Change::untold())?;
             sessions::end_all(tx, id, Some(session.id)).map(|_| ())
         });
         Ok(write.await?)
@@ -273,14 +282,18 @@ impl Accounts {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn reset_link(&self, user: UserId) -> Result<(Secret, Timestamp), AccountError> {
+    pub async fn reset_link(
+        &self,
+        user: UserId,
+        trail: Trail,
+    ) -> Result<(Secret, Timestamp), AccountError> {
         let token = TokenKind::PasswordReset.fresh();
         let hash = self.hash(TokenKind::PasswordReset, token.expose());
         let until = self.base.clock.now().plus(RESET_LIFE);
-        let write = self
-            .base
-            .store
-            .write(move |tx| sessions::put_reset(tx, user, &hash, until));
+        let write = self.base.store.write(move |tx| {
+            trail.record(tx, &Object::one("user", user), &Change::untold())?;
+            sessions::put_reset(tx, user, &hash, until)
+        });
         write.await?;
         Ok((token, until))
     }
@@ -293,9 +306,9 @@ impl Accounts {
         &self,
         token: Secret,
         new: Secret,
-        from: IpAddr,
+        origin: Origin,
     ) -> Result<(), AccountError> {
-        self.slowly(from)?;
+        self.slowly(origin.address())?;
         let hash = self.hash(TokenKind::PasswordReset, token.expose());
         let password_hash = self.passwords.hash(new).await?;
         let now = self.base.clock.now();
@@ -304,6 +317,8 @@ impl Accounts {
                 return Ok(false);
             };
             users::set_password(tx, user, &password_hash, now)?;
+            let trail = origin.by(Actor::User(user), None);
+            trail.record(tx, &Object::one("user", user), &Change::untold())?;
             sessions::end_all(tx, user, None)?;
             Ok(true)
         });
@@ -323,6 +338,7 @@ impl Accounts {
         tenant: TenantId,
         email: Email,
         role: Role,
+        trail: Trail,
     ) -> Result<(Secret, InvitationRecord), AccountError> {
         let token = TokenKind::Invitation.fresh();
         let hash = self.hash(TokenKind::Invitation, token.expose());
@@ -342,12 +358,12 @@ impl Accounts {
             {
                 return Ok(Err(AccountError::Member));
             }
-            let kept = invitations::put(tx, &put, &hash)?;
-            Ok(if kept {
-                Ok(())
-            } else {
-                Err(AccountError::Full)
-            })
+            if !invitations::put(tx, &put, &hash)? {
+                return Ok(Err(AccountError::Full));
+            }
+            let change = Change::made(json!({ "role": put.role.as_str() }));
+            trail.record(tx, &Object::one("invitation", put.id), &change)?;
+            Ok(Ok(()))
         });
         write.await??;
         Ok((token, invitation))
@@ -376,7 +392,7 @@ impl Accounts {
         invitation: InvitationRecord,
         name: String,
         password: Secret,
-        from: IpAddr,
+        origin: Origin,
         kind: SessionKind,
     ) -> Result<Opened, AccountError> {
         let email = invitation.email.clone();
@@ -384,7 +400,8 @@ impl Accounts {
         let present = read.await?;
         let (user, password_hash) = match present {
             Some(user) => {
-                self.check(&invitation.email, password, from).await?;
+                self.check(&invitation.email, password, origin.address())
+                    .await?;
                 (user.id, None)
             }
             None => (
@@ -403,6 +420,9 @@ impl Accounts {
                 add(tx, user, &invitation.email, &name, password_hash, now)?;
             }
             users::join(tx, invitation.tenant_id, user, invitation.role, now)?;
+            let trail = origin.by(Actor::User(user), Some(invitation.tenant_id));
+            let change = Change::made(json!({ "role": invitation.role.as_str() }));
+            trail.record(tx, &Object::one("user", user), &change)?;
             sessions::begin(tx, &session, &hash)?;
             Ok(true)
         });
@@ -423,6 +443,7 @@ impl Accounts {
         name: String,
         role: Role,
         expires_at: Option<Timestamp>,
+        trail: Trail,
     ) -> Result<(Secret, ApiKeyRecord), AccountError> {
         let token = TokenKind::ApiKey.fresh();
         let hash = self.hash(TokenKind::ApiKey, token.expose());
@@ -438,10 +459,14 @@ impl Accounts {
             revoked_at: None,
         };
         let put = key.clone();
-        let write = self
-            .base
-            .store
-            .write(move |tx| api_keys::add(tx, &put, &hash));
+        let write = self.base.store.write(move |tx| {
+            let added = api_keys::add(tx, &put, &hash)?;
+            if added {
+                let change = Change::made(json!({ "role": put.role.as_str(), "name": put.name }));
+                trail.record(tx, &Object::one("api_key", put.id), &change)?;
+            }
+            Ok(added)
+        });
         if write.await? {
             Ok((token, key))
         } else {

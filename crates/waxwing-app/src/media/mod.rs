@@ -9,11 +9,14 @@ mod vault;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use waxwing_core::audit::{Change, Object};
 use waxwing_core::channel::ChannelKind;
 use waxwing_core::content::{Content, MediaKind};
 use waxwing_core::ids::{MediaId, TenantId};
 use waxwing_core::media::{self as rules, FILE_BYTES, Refusal};
+use waxwing_store::domain::audit::Trail;
 use waxwing_store::domain::media::{self, MediaRow};
 use waxwing_store::{StoreError, Tx};
 
@@ -206,14 +209,18 @@ impl Incoming {
         Ok(self.writer.write(bytes).await?)
     }
 
-    /// Ends the upload and adds the file. When this returns, it is durable.
+    /// Ends the upload and adds the file. When this returns, it is durable. Somebody's deed is recorded with it.
     ///
     /// # Errors
     /// Why it is not taken.
-    pub async fn finish(self, described: Described) -> Result<MediaRow, FileError> {
+    pub async fn finish(
+        self,
+        described: Described,
+        trail: Option<Trail>,
+    ) -> Result<MediaRow, FileError> {
         let (files, tenant) = (self.files, self.tenant);
         let object = self.writer.object();
-        let outcome = finish(&files, tenant, self.writer, described).await;
+        let outcome = finish(&files, tenant, self.writer, described, trail).await;
         if outcome.is_err() {
             files.give_up(tenant, object).await;
         }
@@ -247,6 +254,7 @@ async fn finish(
     tenant: TenantId,
     writer: ObjectWriter,
     described: Described,
+    trail: Option<Trail>,
 ) -> Result<MediaRow, FileError> {
     let stored = writer.finish(described.mime.as_deref()).await?;
     if stored.size == 0 {
@@ -274,11 +282,12 @@ async fn finish(
     let mut races = 0;
     loop {
         let (base, stored, filename) = (files.base.clone(), stored.clone(), filename.clone());
+        let trail = trail.clone();
         let keep = files.keep;
         let write = move |tx: &mut Tx<'_>| {
             let now = base.clock.now();
             let (keyring, until) = (&base.keyring, now.plus(keep));
-            media::add_stored(
+            let row = media::add_stored(
                 tx,
                 keyring,
                 tenant,
@@ -288,7 +297,12 @@ async fn finish(
                 &stored,
                 until,
                 now,
-            )
+            )?;
+            if let Some(trail) = &trail {
+                let change = Change::made(json!({ "mimeType": stored.mime, "size": stored.size }));
+                trail.record(tx, &Object::one("media", id), &change)?;
+            }
+            Ok(row)
         };
         match files.base.store.write(write).await {
             Err(StoreError::Conflict { .. } | StoreError::Busy) if races < RACES_MAX => races += 1,

@@ -152,7 +152,7 @@ impl MessageTemplates {
             kind: Some(kind),
             ..Described::default()
         };
-        let row = incoming.finish(described).await.map_err(file)?;
+        let row = incoming.finish(described, None).await.map_err(file)?;
         fitting(&row, kind)?;
         Ok(row)
     }

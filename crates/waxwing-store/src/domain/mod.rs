@@ -2,6 +2,7 @@
 
 pub mod api_keys;
 pub mod assets;
+pub mod audit;
 pub mod channel_health;
 pub mod channels;
 pub mod contacts;
@@ -63,6 +64,16 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "assets",
         statements: assets::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "audit",
+        statements: audit::STATEMENTS,
+        inserts: audit::INSERTS,
+    },
+    Module {
+        name: "audit::verify",
+        statements: audit::verify::STATEMENTS,
         inserts: &[],
     },
     Module {

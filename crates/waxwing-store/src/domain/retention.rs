@@ -4,7 +4,8 @@ use uuid::Uuid;
 use waxwing_core::ids::TenantId;
 use waxwing_core::time::Timestamp;
 
-use super::{invitations, sessions};
+use super::crypto::Keyring;
+use super::{audit, invitations, sessions};
 use crate::{StoreError, Tx, params, statements};
 
 statements! {
@@ -60,11 +61,13 @@ pub enum Aging {
     Sessions,
     /// Invitations that nobody took.
     Invitations,
+    /// Who did what.
+    AuditEntries,
 }
 
 impl Aging {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::WebhookEvents,
         Self::OutboxEvents,
         Self::ParkedStatuses,
@@ -76,6 +79,7 @@ impl Aging {
         Self::PortfolioPeople,
         Self::Sessions,
         Self::Invitations,
+        Self::AuditEntries,
     ];
 
     /// The table.
@@ -93,6 +97,7 @@ impl Aging {
             Self::PortfolioPeople => "portfolio_people",
             Self::Sessions => "sessions",
             Self::Invitations => "invitations",
+            Self::AuditEntries => "audit_entries",
         }
     }
 
@@ -101,7 +106,7 @@ impl Aging {
     pub const fn by_tenant(self) -> bool {
         matches!(
             self,
-            Self::OutboxEvents | Self::Messages | Self::MessageCosts
+            Self::OutboxEvents | Self::Messages | Self::MessageCosts | Self::AuditEntries
         )
     }
 }
@@ -131,7 +136,7 @@ pub fn delete_older(
         Aging::ProviderAssets => tx.execute(&PROVIDER_ASSETS, &params![before, limit]),
         Aging::Sessions => sessions::delete_over(tx, before, limit),
         Aging::Invitations => invitations::delete_over(tx, before, limit),
-        Aging::OutboxEvents | Aging::Messages | Aging::MessageCosts => Ok(0),
+        Aging::OutboxEvents | Aging::Messages | Aging::MessageCosts | Aging::AuditEntries => Ok(0),
     }
 }
 
@@ -157,6 +162,14 @@ pub fn tenants_with_older(
     before: Timestamp,
     after: Option<TenantId>,
 ) -> Result<Old, StoreError> {
+    if what == Aging::AuditEntries {
+        let chains = audit::chains_with_older(tx, first_id(before), after, TENANTS_LOOKED_AT)?;
+        let full = chains.len() == TENANTS_LOOKED_AT as usize;
+        return Ok(Old {
+            last: chains.last().copied().filter(|_| full),
+            tenants: chains,
+        });
+    }
     let after = after.map_or(Uuid::nil(), TenantId::uuid);
     let tenants = tx.query::<TenantId>(&TENANTS, &params![after, TENANTS_LOOKED_AT])?;
     let look = match what {
@@ -188,6 +201,7 @@ pub fn tenants_with_older(
 /// What the database says.
 pub fn delete_older_of(
     tx: &mut Tx<'_>,
+    keyring: &Keyring,
     what: Aging,
     tenant: TenantId,
     before: Timestamp,
@@ -198,6 +212,7 @@ pub fn delete_older_of(
         Aging::Messages => tx.execute(&MESSAGES, &values),
         Aging::OutboxEvents => tx.execute(&OUTBOX_EVENTS, &values),
         Aging::MessageCosts => tx.execute(&MESSAGE_COSTS, &values),
+        Aging::AuditEntries => audit::delete_older(tx, keyring, tenant, before, limit),
         _ => Ok(0),
     }
 }
@@ -245,10 +260,11 @@ mod tests {
                     });
                     outbox::append(tx, &events, at)?;
                 }
-                let what = Aging::OutboxEvents;
+                let (what, keyring) = (Aging::OutboxEvents, Keyring::for_tests(1));
                 let found = tenants_with_older(tx, what, at, None)?;
                 assert_eq!((found.tenants, found.last), (vec![old], None));
-                let steps = [1, 5, 5].map(|limit| delete_older_of(tx, what, old, at, limit));
+                let steps =
+                    [1, 5, 5].map(|limit| delete_older_of(tx, &keyring, what, old, at, limit));
                 assert_eq!(steps, [Ok(1), Ok(1), Ok(0)]);
                 assert_eq!(tenants_with_older(tx, what, at, None)?.tenants, []);
                 assert_eq!(outbox::list(tx, old, None, None, at, 9)?.len(), 1);

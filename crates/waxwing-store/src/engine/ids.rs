@@ -50,6 +50,7 @@ id_columns!(
     SessionId,
     ApiKeyId,
     InvitationId,
+    AuditEntryId,
     NodeId,
 );
 

@@ -1,5 +1,6 @@
 //! The commands that do one thing and end.
 
+pub mod audit;
 pub mod config;
 pub mod doctor;
 pub mod emulate;

@@ -1,5 +1,6 @@
 //! New passwords: by whoever knows the present one, or with a link.
 
+use crate::trail::Requested;
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
@@ -50,7 +51,7 @@ pub struct ChangePassword {
 )]
 async fn change_password(
     State(state): State<ApiState>,
-    Person(session): Person,
+    Person { session, trail }: Person,
     ClientAddress(from): ClientAddress,
     ApiJson(input): ApiJson<ChangePassword>,
 ) -> ApiResult<Json<Done>> {
@@ -68,7 +69,7 @@ async fn change_password(
     let changed = state
         .app
         .accounts
-        .change_password(session, present, new, from);
+        .change_password(session, present, new, from, trail);
     match changed.await {
         Err(AccountError::WrongLogin) => Err(ApiError::invalid_field("password", "is wrong")),
         Err(error) => Err(refuse(error)),
@@ -102,7 +103,7 @@ pub struct ResetPassword {
 )]
 async fn reset_password(
     State(state): State<ApiState>,
-    ClientAddress(from): ClientAddress,
+    Requested(origin): Requested,
     ApiJson(input): ApiJson<ResetPassword>,
 ) -> ApiResult<Json<Done>> {
     let mut checks = Checks::new();
@@ -114,7 +115,7 @@ async fn reset_password(
     state
         .app
         .accounts
-        .reset_password(token, new, from)
+        .reset_password(token, new, origin)
         .await
         .map_err(refuse)?;
     Ok(Json(Done::default()))

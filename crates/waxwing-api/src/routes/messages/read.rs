@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use waxwing_core::audit::{Change, Object};
 use waxwing_core::errors::{ProviderError, SendOutcome};
 use waxwing_core::ids::MessageId;
 use waxwing_providers::http::HttpOutcome;
@@ -84,6 +85,8 @@ pub async fn mark_read(
             let text = format!("cannot be told by {}", provider.name());
             ApiError::invalid_field("typing", text)
         })?;
+    let object = Object::one("message", id);
+    scope.record(&state, object, Change::untold()).await?;
     let answer = state.http.call(request, CALL_TIMEOUT).await;
     if matches!(&answer, HttpOutcome::Response { status, .. } if (200..300).contains(status)) {
         return Ok(Json(ReadAnswer { ok: Success }));

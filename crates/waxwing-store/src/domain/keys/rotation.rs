@@ -54,6 +54,8 @@ statements! {
     SET_SOURCES [tenant] = "UPDATE media SET source_sealed = $4 WHERE tenant_id = $1 AND id = $2 AND source_sealed = $3";
     FILENAMES [tenant] = "SELECT id, filename_sealed FROM media WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     SET_FILENAMES [tenant] = "UPDATE media SET filename_sealed = $4 WHERE tenant_id = $1 AND id = $2 AND filename_sealed = $3";
+    CHANGES [tenant] = "SELECT id, change_sealed FROM audit_entries WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    SET_CHANGES [tenant] = "UPDATE audit_entries SET change_sealed = $4 WHERE tenant_id = $1 AND id = $2 AND change_sealed = $3";
     BODIES [global] = "SELECT id, body_sealed FROM webhook_events WHERE id > $1 ORDER BY id LIMIT $2";
     SET_BODIES [global] = "UPDATE webhook_events SET body_sealed = $3 WHERE id = $1 AND body_sealed = $2";
 }
@@ -75,6 +77,8 @@ struct SealedColumn {
     update: &'static Statement,
     /// Rows of one transaction: a few milliseconds, a few megabytes.
     batch: u32,
+    /// Whether its rows are bound to their owner: those of the inbox have none.
+    owned: bool,
 }
 
 const fn column(
@@ -89,8 +93,12 @@ const fn column(
         select,
         update,
         batch: 200,
+        owned: true,
     }
 }
+
+const CHANGES_COLUMN: SealedColumn =
+    column("audit_entries", "change_sealed", &CHANGES, &SET_CHANGES);
 
 /// The sealed columns of tenants.
 const OF_TENANTS: &[SealedColumn] = &[
@@ -107,16 +115,21 @@ const OF_TENANTS: &[SealedColumn] = &[
     column("parked_statuses", "update_sealed", &PARKED, &SET_PARKED),
     column("media", "source_sealed", &SOURCES, &SET_SOURCES),
     column("media", "filename_sealed", &FILENAMES, &SET_FILENAMES),
+    CHANGES_COLUMN,
 ];
 
 /// Those of the platform.
-const OF_PLATFORM: &[SealedColumn] = &[SealedColumn {
-    table: "webhook_events",
-    column: "body_sealed",
-    select: &BODIES,
-    update: &SET_BODIES,
-    batch: 8,
-}];
+const OF_PLATFORM: &[SealedColumn] = &[
+    CHANGES_COLUMN,
+    SealedColumn {
+        table: "webhook_events",
+        column: "body_sealed",
+        select: &BODIES,
+        update: &SET_BODIES,
+        batch: 8,
+        owned: false,
+    },
+];
 
 fn columns(owner: Uuid) -> &'static [SealedColumn] {
     if owner.is_nil() {
@@ -250,10 +263,9 @@ fn one(
         tx.execute(&END, &params![owner])?;
         return tx.execute(&super::BUMP, &[]).map(|_| ());
     };
-    // Rows of a tenant are bound to it; those of the platform have no owner to be bound to.
-    let of_tenant = usize::from(owner.is_nil());
+    let skipped = usize::from(!column.owned);
     let values = params![owner, rotation.after, column.batch];
-    let rows: Vec<SealedRow> = tx.query(column.select, &values[of_tenant..])?;
+    let rows: Vec<SealedRow> = tx.query(column.select, &values[skipped..])?;
     let mut rewritten = 0;
     for row in &rows {
         let old = row.sealed.as_ref();
@@ -270,7 +282,7 @@ fn one(
         }
         let values = params![owner, row.id, sealed.clone(), new];
         // Somebody may have written another value meanwhile, under the new key.
-        tx.execute(column.update, &values[of_tenant..])?;
+        tx.execute(column.update, &values[skipped..])?;
         rewritten += 1;
     }
     let full = rows.len() == column.batch as usize;
