@@ -1,8 +1,7 @@
 //! The audit log at work: new entries get their place in the chain, and chains are verified.
 
-use waxwing_core::ids::TenantId;
 use waxwing_store::domain::audit::verify::{self, Fault, Found, Walk};
-use waxwing_store::domain::audit::{self, Checkpoint};
+use waxwing_store::domain::audit::{self, Chain, Checkpoint};
 use waxwing_store::{StoreError, Tx};
 
 use crate::Base;
@@ -25,31 +24,31 @@ pub async fn chain(base: &Base) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Walks the chain of a tenant, or of the platform, from its first entry to its last. `checkpoint` is the end that was
+/// Walks a chain from its first entry to its last. `checkpoint` is the end that was
 /// seen at an earlier time.
 ///
 /// # Errors
 /// What the database says.
 pub async fn verify(
     base: &Base,
-    tenant: Option<TenantId>,
+    chain: Chain,
     checkpoint: Option<Checkpoint>,
 ) -> Result<Result<Walk, Fault>, StoreError> {
-    let first = walk(base, tenant, checkpoint.clone()).await?;
+    let first = walk(base, chain, checkpoint.clone()).await?;
     match first {
         // Old entries may have been deleted while it was walked.
-        Err(Fault::Missing(_)) => walk(base, tenant, checkpoint).await,
+        Err(Fault::Missing(_)) => walk(base, chain, checkpoint).await,
         other => Ok(other),
     }
 }
 
 async fn walk(
     base: &Base,
-    tenant: Option<TenantId>,
+    chain: Chain,
     checkpoint: Option<Checkpoint>,
 ) -> Result<Result<Walk, Fault>, StoreError> {
     let (keyring, now) = (base.keyring.clone(), base.clock.now());
-    let begin = move |tx: &mut Tx<'_>| verify::begin(tx, &keyring, tenant, checkpoint.clone(), now);
+    let begin = move |tx: &mut Tx<'_>| verify::begin(tx, &keyring, chain, checkpoint.clone(), now);
     let mut found = base.store.read(begin).await?;
     loop {
         match found {
@@ -74,20 +73,17 @@ pub async fn log_checkpoints(base: &Base) -> Result<(), StoreError> {
         let read = move |tx: &mut Tx<'_>| audit::checkpoints(tx, after, CHECKPOINTS_AT_ONCE);
         let found = base.store.read(read).await?;
         for point in &found {
-            let tenant = point.tenant.map(|tenant| tenant.to_string());
-            let tenant = tenant.as_deref().unwrap_or("platform");
+            let (tenant, book) = point.names();
             tracing::info!(
                 tenant,
+                book,
                 seq = point.seq,
                 link = hex::encode(&point.link),
                 "audit checkpoint"
             );
         }
         let full = found.len() >= CHECKPOINTS_AT_ONCE as usize;
-        after = found
-            .last()
-            .and_then(|point| point.tenant)
-            .map(TenantId::uuid);
+        after = found.last().map(|point| point.chain);
         if !full || after.is_none() {
             return Ok(());
         }

@@ -9,10 +9,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 use waxwing_app::audit as use_cases;
-use waxwing_core::ids::{AuditEntryId, TenantId};
+use waxwing_core::ids::AuditEntryId;
 use waxwing_core::time::Timestamp;
 use waxwing_store::domain::audit::verify::Fault;
-use waxwing_store::domain::audit::{self, AuditEntry, Checkpoint, Filter};
+use waxwing_store::domain::audit::{self, AuditEntry, Book, Chain, Checkpoint, Filter};
 
 use crate::answer::Success;
 use crate::auth::{PlatformAdmin, TenantScope};
@@ -115,7 +115,7 @@ pub struct AuditQuery {
 
 async fn list(
     state: &ApiState,
-    tenant: Option<TenantId>,
+    chain: Chain,
     page: &Page,
     query: AuditQuery,
     name: &'static str,
@@ -130,7 +130,7 @@ async fn list(
     let (keyring, rows) = (state.keyring.clone(), page.rows());
     let read = state
         .store
-        .read(move |tx| audit::list(tx, &keyring, tenant, &filter, rows));
+        .read(move |tx| audit::list(tx, &keyring, chain, &filter, rows));
     let mut found = read.await?;
     let next_cursor = page.finish(name, &mut found, |entry| entry.id.uuid());
     Ok(Json(AuditList {
@@ -153,7 +153,14 @@ async fn list_audit(
     page: Page,
     Query(query): Query<AuditQuery>,
 ) -> ApiResult<Json<AuditList>> {
-    list(&state, Some(scope.id()), &page, query, LIST).await
+    list(
+        &state,
+        Chain::new(Some(scope.id()), Book::Audit),
+        &page,
+        query,
+        LIST,
+    )
+    .await
 }
 
 /// List the audit log of the platform
@@ -169,7 +176,14 @@ async fn list_platform_audit(
     page: Page,
     Query(query): Query<AuditQuery>,
 ) -> ApiResult<Json<AuditList>> {
-    list(&state, None, &page, query, PLATFORM_LIST).await
+    list(
+        &state,
+        Chain::new(None, Book::Audit),
+        &page,
+        query,
+        PLATFORM_LIST,
+    )
+    .await
 }
 
 /// The end of the chain at an earlier time.
@@ -207,9 +221,9 @@ pub struct VerifyAnswer {
     problem: Option<String>,
 }
 
-async fn verified(
+pub(super) async fn verified(
     state: &ApiState,
-    tenant: Option<TenantId>,
+    chain: Chain,
     query: VerifyQuery,
 ) -> ApiResult<Json<VerifyAnswer>> {
     let checkpoint = match (query.seq, query.link) {
@@ -217,11 +231,11 @@ async fn verified(
         (Some(seq), Some(link)) => {
             let link = hex::decode(link)
                 .map_err(|_| ApiError::malformed_field("link", "must be hexadecimal digits"))?;
-            Some(Checkpoint { tenant, seq, link })
+            Some(Checkpoint { chain, seq, link })
         }
         _ => return Err(ApiError::invalid_field("seq", "goes together with link")),
     };
-    let found = use_cases::verify(&state.base(), tenant, checkpoint).await?;
+    let found = use_cases::verify(&state.base(), chain, checkpoint).await?;
     Ok(Json(match found {
         Ok(walk) => {
             let end = walk.checkpoint();
@@ -268,7 +282,7 @@ async fn verify_audit(
     scope: TenantScope,
     Query(query): Query<VerifyQuery>,
 ) -> ApiResult<Json<VerifyAnswer>> {
-    verified(&state, Some(scope.id()), query).await
+    verified(&state, Chain::new(Some(scope.id()), Book::Audit), query).await
 }
 
 /// Verify the audit log of the platform
@@ -281,5 +295,5 @@ async fn verify_platform_audit(
     _: PlatformAdmin,
     Query(query): Query<VerifyQuery>,
 ) -> ApiResult<Json<VerifyAnswer>> {
-    verified(&state, None, query).await
+    verified(&state, Chain::new(None, Book::Audit), query).await
 }

@@ -4,6 +4,8 @@
 
 CREATE TABLE audit_entries (
   tenant_id {uuid} NOT NULL,
+  -- What people agreed to is a book of its own: it is never shortened.
+  book {text} NOT NULL CHECK (book IN ('audit', 'consent')),
   id {uuid} NOT NULL,
   at {time} NOT NULL,
   actor {text} NOT NULL,
@@ -18,17 +20,20 @@ CREATE TABLE audit_entries (
   link {bytes},
   PRIMARY KEY (tenant_id, id)
 ) {strict};
-CREATE UNIQUE INDEX audit_entries_seq ON audit_entries (tenant_id, seq) WHERE seq IS NOT NULL;
-CREATE INDEX audit_entries_unlinked ON audit_entries (tenant_id, id) WHERE seq IS NULL;
-CREATE INDEX audit_entries_object ON audit_entries (tenant_id, object, object_id, id);
+CREATE INDEX audit_entries_book ON audit_entries (tenant_id, book, id);
+CREATE UNIQUE INDEX audit_entries_seq ON audit_entries (tenant_id, book, seq) WHERE seq IS NOT NULL;
+CREATE INDEX audit_entries_unlinked ON audit_entries (tenant_id, book, id) WHERE seq IS NULL;
+CREATE INDEX audit_entries_object ON audit_entries (tenant_id, book, object, object_id, id);
 
 -- Both ends of each chain, with a proof of each: the first one moves when old entries are deleted.
 CREATE TABLE audit_heads (
-  tenant_id {uuid} NOT NULL PRIMARY KEY,
+  tenant_id {uuid} NOT NULL,
+  book {text} NOT NULL,
   seq {int} NOT NULL,
   link {bytes} NOT NULL,
   proof {bytes} NOT NULL,
   first_seq {int} NOT NULL,
   first_link {bytes} NOT NULL,
-  first_proof {bytes} NOT NULL
+  first_proof {bytes} NOT NULL,
+  PRIMARY KEY (tenant_id, book)
 ) {strict};

@@ -21,28 +21,30 @@ use super::crypto::{BlindPurpose, Keyring, Place};
 use crate::{SqlBuilder, StoreError, Tx, inserts, params, row, statements};
 
 inserts! {
-    ADD [tenant] = audit_entries(tenant_id uuid, id uuid, at time, actor text, address text, action text, object text,
+    ADD [tenant] = audit_entries(tenant_id uuid, book text, id uuid, at time, actor text, address text, action text, object text,
         object_id text, change_sealed bytes, proof bytes) "";
 }
 
 statements! {
-    UNLINKED_TENANTS [global, scan: "the partial index holds what the last seconds wrote"] =
-        "SELECT DISTINCT tenant_id FROM audit_entries WHERE seq IS NULL LIMIT $1";
-    UNLINKED [tenant] = "SELECT id, proof FROM audit_entries WHERE tenant_id = $1 AND seq IS NULL ORDER BY id LIMIT $2";
-    BEGIN_CHAIN [tenant] = "INSERT INTO audit_heads (tenant_id, seq, link, proof, first_seq, first_link, first_proof) \
-        VALUES ($1, 0, $2, $3, 0, $2, $3) ON CONFLICT (tenant_id) DO NOTHING";
-    HEAD [tenant] = "SELECT seq, link, proof, first_seq, first_link, first_proof FROM audit_heads WHERE tenant_id = $1 {lock}";
-    SEEN_HEAD [tenant] = "SELECT seq, link, proof, first_seq, first_link, first_proof FROM audit_heads WHERE tenant_id = $1";
+    UNLINKED_CHAINS [global, scan: "the partial index holds what the last seconds wrote"] =
+        "SELECT DISTINCT tenant_id, book FROM audit_entries WHERE seq IS NULL LIMIT $1";
+    UNLINKED [tenant] = "SELECT id, proof FROM audit_entries WHERE tenant_id = $1 AND book = $2 AND seq IS NULL ORDER BY id LIMIT $3";
+    BEGIN_CHAIN [tenant] = "INSERT INTO audit_heads (tenant_id, book, seq, link, proof, first_seq, first_link, first_proof) \
+        VALUES ($1, $2, 0, $3, $4, 0, $3, $4) ON CONFLICT (tenant_id, book) DO NOTHING";
+    HEAD [tenant] = "SELECT seq, link, proof, first_seq, first_link, first_proof FROM audit_heads \
+        WHERE tenant_id = $1 AND book = $2 {lock}";
+    SEEN_HEAD [tenant] = "SELECT seq, link, proof, first_seq, first_link, first_proof FROM audit_heads \
+        WHERE tenant_id = $1 AND book = $2";
     LISTED [tenant] = "SELECT id, at, actor, address, action, object, object_id, change_sealed, proof, seq, link FROM audit_entries \
-        WHERE tenant_id = $1";
+        WHERE tenant_id = $1 AND book = $2";
     LINK [tenant] = "UPDATE audit_entries SET seq = $3, link = $4 WHERE tenant_id = $1 AND id = $2";
-    SET_HEAD [tenant] = "UPDATE audit_heads SET seq = $2, link = $3, proof = $4 WHERE tenant_id = $1";
-    SET_FIRST [tenant] = "UPDATE audit_heads SET first_seq = $2, first_link = $3, first_proof = $4 WHERE tenant_id = $1";
-    OLD_CHAINS [global] = "SELECT h.tenant_id FROM audit_heads h WHERE h.tenant_id > $1 AND EXISTS (SELECT 1 FROM audit_entries e \
-        WHERE e.tenant_id = h.tenant_id AND e.id < $2) ORDER BY h.tenant_id LIMIT $3";
-    OLDEST [tenant] = "SELECT seq, link, at FROM audit_entries WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3";
-    DELETE_UP_TO [tenant] = "DELETE FROM audit_entries WHERE tenant_id = $1 AND seq <= $2";
-    HEADS [global] = "SELECT tenant_id, seq, link FROM audit_heads WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2";
+    SET_HEAD [tenant] = "UPDATE audit_heads SET seq = $3, link = $4, proof = $5 WHERE tenant_id = $1 AND book = $2";
+    SET_FIRST [tenant] = "UPDATE audit_heads SET first_seq = $3, first_link = $4, first_proof = $5 WHERE tenant_id = $1 AND book = $2";
+    OLD_CHAINS [global] = "SELECT h.tenant_id FROM audit_heads h WHERE h.tenant_id > $1 AND h.book = 'audit' AND EXISTS \
+        (SELECT 1 FROM audit_entries e WHERE e.tenant_id = h.tenant_id AND e.book = 'audit' AND e.id < $2) ORDER BY h.tenant_id LIMIT $3";
+    OLDEST [tenant] = "SELECT seq, link, at FROM audit_entries WHERE tenant_id = $1 AND book = $2 AND seq > $3 ORDER BY seq LIMIT $4";
+    DELETE_UP_TO [tenant] = "DELETE FROM audit_entries WHERE tenant_id = $1 AND book = $2 AND seq <= $3";
+    HEADS [global] = "SELECT tenant_id, book, seq, link FROM audit_heads WHERE (tenant_id, book) > ($1, $2) ORDER BY tenant_id, book LIMIT $3";
 }
 
 row! {
@@ -52,7 +54,7 @@ row! {
 
     struct OldRow { seq: i64, link: Vec<u8>, at: Timestamp }
 
-    struct CheckpointRow { tenant_id: Uuid, seq: i64, link: Vec<u8> }
+    struct CheckpointRow { tenant_id: Uuid, book: String, seq: i64, link: Vec<u8> }
 
     struct EntryRow {
         id: AuditEntryId,
@@ -66,6 +68,63 @@ row! {
         proof: Vec<u8>,
         seq: Option<i64>,
         link: Option<Vec<u8>>,
+    }
+}
+
+/// What is told: each is a chain of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Book {
+    /// Who did what.
+    Audit,
+    /// Who agreed to what.
+    Consent,
+}
+
+impl Book {
+    /// The word in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Audit => "audit",
+            Self::Consent => "consent",
+        }
+    }
+
+    /// Reads the word of [`Book::as_str`].
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Audit, Self::Consent]
+            .into_iter()
+            .find(|book| book.as_str() == word)
+    }
+
+    const fn purpose(self) -> BlindPurpose {
+        match self {
+            Self::Audit => BlindPurpose::Audit,
+            Self::Consent => BlindPurpose::Consent,
+        }
+    }
+}
+
+/// Whose chain: an owner and a book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chain {
+    owner: Uuid,
+    book: Book,
+}
+
+impl Chain {
+    /// What is told about a tenant, or about the platform.
+    #[must_use]
+    pub fn new(tenant: Option<TenantId>, book: Book) -> Self {
+        Self {
+            owner: tenant.map_or(Uuid::nil(), TenantId::uuid),
+            book,
+        }
+    }
+
+    fn tenant(self) -> Option<TenantId> {
+        (!self.owner.is_nil()).then(|| TenantId::from_uuid(self.owner))
     }
 }
 
@@ -115,7 +174,7 @@ impl Origin {
             address: Some(self.address),
             action: self.action,
         };
-        Trail::new(self.id, deed, self.keyring.clone())
+        Trail::new(self.id, Book::Audit, deed, self.keyring.clone())
     }
 }
 
@@ -123,15 +182,27 @@ impl Origin {
 #[derive(Clone)]
 pub struct Trail {
     id: AuditEntryId,
+    book: Book,
     deed: Deed,
     keyring: Keyring,
 }
 
 impl Trail {
-    /// The trail of a request.
+    /// The trail of a deed.
     #[must_use]
-    pub const fn new(id: AuditEntryId, deed: Deed, keyring: Keyring) -> Self {
-        Self { id, deed, keyring }
+    pub const fn new(id: AuditEntryId, book: Book, deed: Deed, keyring: Keyring) -> Self {
+        Self {
+            id,
+            book,
+            deed,
+            keyring,
+        }
+    }
+
+    /// Who does it.
+    #[must_use]
+    pub const fn deed(&self) -> &Deed {
+        &self.deed
     }
 
     /// Writes the entry, in the transaction of what it tells of.
@@ -144,7 +215,8 @@ impl Trail {
         object: &Object,
         change: &Change,
     ) -> Result<(), StoreError> {
-        let owner = self.deed.tenant.map_or(Uuid::nil(), TenantId::uuid);
+        let chain = Chain::new(self.deed.tenant, self.book);
+        let owner = chain.owner;
         let row = self.id.uuid();
         let change = written(change)?;
         let sealed = change
@@ -162,9 +234,10 @@ impl Trail {
             object_id: object.id.as_deref(),
             change: change.as_deref(),
         };
-        let proof = told.proof(&self.keyring, owner);
+        let proof = told.proof(&self.keyring, chain);
         let values = params![
             owner,
+            self.book.as_str(),
             row,
             self.deed.at,
             &actor,
@@ -213,7 +286,7 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    fn proof(&self, keyring: &Keyring, owner: Uuid) -> Vec<u8> {
+    fn proof(&self, keyring: &Keyring, chain: Chain) -> Vec<u8> {
         let at = self.at.micros().to_be_bytes();
         // What is absent is not the same as what is empty.
         let maybe = |text: Option<&str>| {
@@ -226,7 +299,7 @@ impl Told<'_> {
         );
         let parts: [&[u8]; 10] = [
             b"entry",
-            owner.as_bytes(),
+            chain.owner.as_bytes(),
             self.id.as_bytes(),
             &at,
             self.actor.as_bytes(),
@@ -236,26 +309,32 @@ impl Told<'_> {
             &object_id,
             &change,
         ];
-        keyring.prove(owner, BlindPurpose::Audit, &parts).to_vec()
+        keyring
+            .prove(chain.owner, chain.book.purpose(), &parts)
+            .to_vec()
     }
 }
 
 /// The link of an entry: hangs on the link before it.
-fn link(keyring: &Keyring, owner: Uuid, before: &[u8], seq: i64, proof: &[u8]) -> Vec<u8> {
+fn link(keyring: &Keyring, chain: Chain, before: &[u8], seq: i64, proof: &[u8]) -> Vec<u8> {
     let parts: [&[u8]; 4] = [b"link", before, &seq.to_be_bytes(), proof];
-    keyring.prove(owner, BlindPurpose::Audit, &parts).to_vec()
+    keyring
+        .prove(chain.owner, chain.book.purpose(), &parts)
+        .to_vec()
 }
 
 /// The proof of an end of a chain.
-fn end_proof(keyring: &Keyring, owner: Uuid, end: &[u8], seq: i64, link: &[u8]) -> Vec<u8> {
+fn end_proof(keyring: &Keyring, chain: Chain, end: &[u8], seq: i64, link: &[u8]) -> Vec<u8> {
     let parts: [&[u8]; 3] = [end, &seq.to_be_bytes(), link];
-    keyring.prove(owner, BlindPurpose::Audit, &parts).to_vec()
+    keyring
+        .prove(chain.owner, chain.book.purpose(), &parts)
+        .to_vec()
 }
 
 const HEAD_END: &[u8] = b"head";
 const FIRST_END: &[u8] = b"first";
-/// Tenants and entries of one step of [`chain`].
-const TENANTS_AT_ONCE: u32 = 50;
+/// Chains and entries of one step of [`chain`].
+const CHAINS_AT_ONCE: u32 = 50;
 const ENTRIES_AT_ONCE: u32 = 200;
 
 /// Gives entries that have none their number and their link; how many it were. Called again and again.
@@ -263,75 +342,86 @@ const ENTRIES_AT_ONCE: u32 = 200;
 /// # Errors
 /// What the database says.
 pub fn chain(tx: &mut Tx<'_>, keyring: &Keyring) -> Result<usize, StoreError> {
-    let owners: Vec<Uuid> = tx.query(&UNLINKED_TENANTS, &params![TENANTS_AT_ONCE])?;
+    let waiting: Vec<(Uuid, String)> = tx.query(&UNLINKED_CHAINS, &params![CHAINS_AT_ONCE])?;
     let mut linked = 0;
-    for owner in owners {
-        if !owner.is_nil() && !keyring.knows(TenantId::from_uuid(owner)) {
+    for (owner, book) in waiting {
+        let known = owner.is_nil() || keyring.knows(TenantId::from_uuid(owner));
+        let Some(book) = Book::parse(&book).filter(|_| known) else {
             continue;
-        }
-        let begun = end_proof(keyring, owner, HEAD_END, 0, &[]);
-        tx.execute(&BEGIN_CHAIN, &params![owner, Vec::<u8>::new(), begun])?;
-        let head: HeadRow = tx.query_one(&HEAD, &params![owner])?;
-        let rows: Vec<UnlinkedRow> = tx.query(&UNLINKED, &params![owner, ENTRIES_AT_ONCE])?;
-        let (mut seq, mut last) = (head.seq, head.link);
-        let mut sets = Vec::with_capacity(rows.len());
-        for row in &rows {
-            seq += 1;
-            last = link(keyring, owner, &last, seq, &row.proof);
-            sets.push(params![owner, row.id, seq, last.clone()]);
-        }
-        tx.execute_many(&LINK, &sets)?;
-        let proof = end_proof(keyring, owner, HEAD_END, seq, &last);
-        tx.execute(&SET_HEAD, &params![owner, seq, last, proof])?;
-        linked += rows.len();
+        };
+        linked += link_new(tx, keyring, Chain { owner, book })?;
     }
     Ok(linked)
+}
+
+fn link_new(tx: &mut Tx<'_>, keyring: &Keyring, chain: Chain) -> Result<usize, StoreError> {
+    let (owner, book) = (chain.owner, chain.book.as_str());
+    let begun = end_proof(keyring, chain, HEAD_END, 0, &[]);
+    tx.execute(&BEGIN_CHAIN, &params![owner, book, Vec::<u8>::new(), begun])?;
+    let head: HeadRow = tx.query_one(&HEAD, &params![owner, book])?;
+    let values = params![owner, book, ENTRIES_AT_ONCE];
+    let rows: Vec<UnlinkedRow> = tx.query(&UNLINKED, &values)?;
+    let (mut seq, mut last) = (head.seq, head.link);
+    let mut sets = Vec::with_capacity(rows.len());
+    for row in &rows {
+        seq += 1;
+        last = link(keyring, chain, &last, seq, &row.proof);
+        sets.push(params![owner, row.id, seq, last.clone()]);
+    }
+    tx.execute_many(&LINK, &sets)?;
+    let proof = end_proof(keyring, chain, HEAD_END, seq, &last);
+    tx.execute(&SET_HEAD, &params![owner, book, seq, last, proof])?;
+    Ok(rows.len())
 }
 
 /// The end of a chain at a moment. Kept elsewhere, it shows later that nothing was cut off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Whose chain; `None` for the platform's.
-    pub tenant: Option<TenantId>,
+    /// Whose chain.
+    pub chain: Chain,
     /// The number of the last entry.
     pub seq: u64,
     /// Its link.
     pub link: Vec<u8>,
 }
 
-/// The ends of chains behind `after`, by tenant.
+impl Checkpoint {
+    /// Whose chain it is, in words: the tenant or `platform`, and the book.
+    #[must_use]
+    pub fn names(&self) -> (String, &'static str) {
+        let tenant = self.chain.tenant().map(|tenant| tenant.to_string());
+        let tenant = tenant.unwrap_or_else(|| "platform".to_owned());
+        (tenant, self.chain.book.as_str())
+    }
+}
+
+/// The ends of chains behind `after`.
 ///
 /// # Errors
 /// What the database says.
 pub fn checkpoints(
     tx: &mut Tx<'_>,
-    after: Option<Uuid>,
+    after: Option<Chain>,
     limit: u32,
 ) -> Result<Vec<Checkpoint>, StoreError> {
-    // The nil id is the first of all, so "behind nothing" is one page of its own.
-    let mut found = Vec::new();
-    if after.is_none() {
-        found.extend(head_of(tx, Uuid::nil())?);
-    }
-    let rows: Vec<CheckpointRow> = tx.query(&HEADS, &params![after.unwrap_or_default(), limit])?;
-    found.extend(rows.into_iter().map(|row| Checkpoint {
-        tenant: (!row.tenant_id.is_nil()).then(|| TenantId::from_uuid(row.tenant_id)),
-        seq: u64::try_from(row.seq).unwrap_or_default(),
-        link: row.link,
-    }));
-    Ok(found)
+    let (owner, book) = after.map_or((Uuid::nil(), ""), |chain| {
+        (chain.owner, chain.book.as_str())
+    });
+    let rows: Vec<CheckpointRow> = tx.query(&HEADS, &params![owner, book, limit])?;
+    let point = |row: CheckpointRow| {
+        Some(Checkpoint {
+            chain: Chain {
+                owner: row.tenant_id,
+                book: Book::parse(&row.book)?,
+            },
+            seq: u64::try_from(row.seq).ok()?,
+            link: row.link,
+        })
+    };
+    Ok(rows.into_iter().filter_map(point).collect())
 }
 
-fn head_of(tx: &mut Tx<'_>, owner: Uuid) -> Result<Option<Checkpoint>, StoreError> {
-    let head: Option<HeadRow> = tx.query_opt(&SEEN_HEAD, &params![owner])?;
-    Ok(head.map(|head| Checkpoint {
-        tenant: (!owner.is_nil()).then(|| TenantId::from_uuid(owner)),
-        seq: u64::try_from(head.seq).unwrap_or_default(),
-        link: head.link,
-    }))
-}
-
-/// Chains behind `after` with entries that are older than `before`.
+/// Tenants behind `after` whose audit log has entries that are older than `before`.
 ///
 /// # Errors
 /// What the database says.
@@ -345,8 +435,8 @@ pub fn chains_with_older(
     tx.query(&OLD_CHAINS, &params![after, before, limit])
 }
 
-/// Deletes up to `limit` entries from the beginning of a chain that are older than `before`; how many it were. The
-/// beginning of what is left is proven anew.
+/// Deletes up to `limit` entries from the beginning of a tenant's audit log that are older than `before`; how many it
+/// were. The beginning of what is left is proven anew.
 ///
 /// # Errors
 /// What the database says.
@@ -357,18 +447,23 @@ pub fn delete_older(
     before: Timestamp,
     limit: u32,
 ) -> Result<u64, StoreError> {
-    let owner = tenant.uuid();
-    let Some(head) = tx.query_opt::<HeadRow>(&HEAD, &params![owner])? else {
+    let chain = Chain::new(Some(tenant), Book::Audit);
+    let (owner, book) = (chain.owner, chain.book.as_str());
+    let Some(head) = tx.query_opt::<HeadRow>(&HEAD, &params![owner, book])? else {
         return Ok(0);
     };
-    let oldest: Vec<OldRow> = tx.query(&OLDEST, &params![owner, head.first_seq, limit])?;
+    let values = params![owner, book, head.first_seq, limit];
+    let oldest: Vec<OldRow> = tx.query(&OLDEST, &values)?;
     let old = oldest.into_iter().take_while(|row| row.at < before);
     let Some(last) = old.last() else {
         return Ok(0);
     };
-    let proof = end_proof(keyring, owner, FIRST_END, last.seq, &last.link);
-    tx.execute(&SET_FIRST, &params![owner, last.seq, last.link, proof])?;
-    tx.execute(&DELETE_UP_TO, &params![owner, last.seq])
+    let proof = end_proof(keyring, chain, FIRST_END, last.seq, &last.link);
+    tx.execute(
+        &SET_FIRST,
+        &params![owner, book, last.seq, last.link, proof],
+    )?;
+    tx.execute(&DELETE_UP_TO, &params![owner, book, last.seq])
 }
 
 /// An entry.
@@ -409,19 +504,19 @@ pub struct Filter {
     pub before: Option<AuditEntryId>,
 }
 
-/// Up to `limit` entries of a tenant, or of the platform, the latest first.
+/// Up to `limit` entries, the latest first.
 ///
 /// # Errors
 /// What the database says.
 pub fn list(
     tx: &mut Tx<'_>,
     keyring: &Keyring,
-    tenant: Option<TenantId>,
+    chain: Chain,
     filter: &Filter,
     limit: u32,
 ) -> Result<Vec<AuditEntry>, StoreError> {
-    let owner = tenant.map_or(Uuid::nil(), TenantId::uuid);
-    let sql = SqlBuilder::new(&LISTED, &params![owner])
+    let owner = chain.owner;
+    let sql = SqlBuilder::new(&LISTED, &params![owner, chain.book.as_str()])
         .and_some("actor = ?", filter.actor.as_deref())
         .and_some("action = ?", filter.action.as_deref())
         .and_some("object = ?", filter.object.as_deref())

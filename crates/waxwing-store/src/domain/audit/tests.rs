@@ -11,6 +11,10 @@ use crate::{Scope, Statement, store_test};
 const A: TenantId = TenantId::from_uuid(Uuid::from_u128(0xa));
 const B: TenantId = TenantId::from_uuid(Uuid::from_u128(0xb));
 
+fn of(tenant: TenantId) -> Chain {
+    Chain::new(Some(tenant), Book::Audit)
+}
+
 fn keyring() -> Keyring {
     Keyring::for_tests(7)
 }
@@ -35,7 +39,11 @@ fn write(tx: &mut Tx<'_>, tenant: Option<TenantId>, n: u64) -> Result<(), StoreE
         action: "template.change",
     };
     let change = Change::of(json!({"n": n}), json!({"n": n + 1}));
-    Trail::new(entry(n), deed, keyring()).record(tx, &Object::one("template", n), &change)
+    Trail::new(entry(n), Book::Audit, deed, keyring()).record(
+        tx,
+        &Object::one("template", n),
+        &change,
+    )
 }
 
 /// A chain of ten, and one of another tenant with the same entries.
@@ -55,7 +63,13 @@ fn walk(
     tenant: Option<TenantId>,
     checkpoint: Option<Checkpoint>,
 ) -> Result<Result<Walk, Fault>, StoreError> {
-    let mut found = begin(tx, &keyring(), tenant, checkpoint, at(20))?;
+    let mut found = begin(
+        tx,
+        &keyring(),
+        Chain::new(tenant, Book::Audit),
+        checkpoint,
+        at(20),
+    )?;
     loop {
         match found {
             Found::More(walk) => found = step(tx, &keyring(), walk)?,
@@ -81,7 +95,7 @@ store_test!(
                 let whole = walk(tx, tenant, None)?.unwrap();
                 assert_eq!((whole.entries, whole.checkpoint().seq), (count, count));
             }
-            let all = list(tx, &keyring(), Some(A), &Filter::default(), 3)?;
+            let all = list(tx, &keyring(), of(A), &Filter::default(), 3)?;
             let seqs: Vec<_> = all.iter().map(|one| one.seq).collect();
             assert_eq!(seqs, [Some(10), Some(9), Some(8)]);
             let change = json!({"before": {"n": 10}, "after": {"n": 11}});
@@ -92,7 +106,7 @@ store_test!(
                 before: Some(entry(9)),
                 ..Filter::default()
             };
-            let one = list(tx, &keyring(), Some(A), &filter, 9)?;
+            let one = list(tx, &keyring(), of(A), &filter, 9)?;
             assert_eq!((one.len(), one[0].id), (1, entry(7)));
             assert_eq!(checkpoints(tx, None, 9)?.len(), 3);
             Ok(())
@@ -159,7 +173,7 @@ store_test!(a_chain_that_was_dissolved_is_found, |db| async move {
         ten(tx)?;
         tx.execute(&UNCHAIN, &params![A])?;
         tx.execute(&NO_HEAD, &params![A])?;
-        let late = begin(tx, &keyring(), Some(A), None, at(3_600))?;
+        let late = begin(tx, &keyring(), of(A), None, at(3_600))?;
         assert!(
             matches!(late, Found::Broken(Fault::Misplaced(_))),
             "{late:?}"
@@ -201,7 +215,7 @@ store_test!(
                 write(tx, Some(A), n)?;
             }
             chain(tx, &keyring())?;
-            let old = tx.query_one::<HeadRow>(&SEEN_HEAD, &params![A])?;
+            let old = tx.query_one::<HeadRow>(&SEEN_HEAD, &params![A, "audit"])?;
             for n in 5..=10 {
                 write(tx, Some(A), n)?;
             }
@@ -209,7 +223,10 @@ store_test!(
             let point = walk(tx, Some(A), None)?.unwrap().checkpoint();
             // Somebody brings an old end back, with its proof.
             tx.execute(&CUT, &params![A])?;
-            tx.execute(&SET_HEAD, &params![A, old.seq, old.link, old.proof])?;
+            tx.execute(
+                &SET_HEAD,
+                &params![A, "audit", old.seq, old.link, old.proof],
+            )?;
             assert_eq!(fault(tx)?, None, "nothing in the database tells");
             assert_eq!(walk(tx, Some(A), Some(point))?.err(), Some(Fault::Cut));
             Ok(())

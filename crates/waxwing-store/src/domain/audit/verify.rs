@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use uuid::Uuid;
-use waxwing_core::ids::{AuditEntryId, TenantId};
+use waxwing_core::ids::AuditEntryId;
 use waxwing_core::time::Timestamp;
 
-use super::{Checkpoint, EntryRow, FIRST_END, HEAD_END, HeadRow, SEEN_HEAD, Told, end_proof, link};
+use super::{
+    Chain, Checkpoint, EntryRow, FIRST_END, HEAD_END, HeadRow, SEEN_HEAD, Told, end_proof, link,
+};
 use crate::domain::crypto::Keyring;
 use crate::{StoreError, Tx, params, statements};
 
 statements! {
     ENTRIES [tenant] = "SELECT id, at, actor, address, action, object, object_id, change_sealed, proof, seq, link FROM audit_entries \
-        WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+        WHERE tenant_id = $1 AND book = $2 AND seq > $3 ORDER BY seq LIMIT $4";
     UNLINKED [tenant] = "SELECT id, at, actor, address, action, object, object_id, change_sealed, proof, seq, link FROM audit_entries \
-        WHERE tenant_id = $1 AND seq IS NULL ORDER BY id LIMIT $2";
+        WHERE tenant_id = $1 AND book = $2 AND seq IS NULL ORDER BY id LIMIT $3";
 }
 
 /// What is wrong with a chain.
@@ -35,7 +36,7 @@ pub enum Fault {
 /// The state of a walk through a chain.
 #[derive(Debug, Clone)]
 pub struct Walk {
-    owner: Uuid,
+    chain: Chain,
     now: Timestamp,
     seq: i64,
     link: Vec<u8>,
@@ -61,7 +62,7 @@ const LINKED_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// Entries of one step.
 const STEP: u32 = 500;
 
-/// Begins a walk through the chain of a tenant, or of the platform, at the moment `now`. `checkpoint` is what the chain
+/// Begins a walk through a chain at the moment `now`. `checkpoint` is what the chain
 /// must still hold.
 ///
 /// # Errors
@@ -69,18 +70,18 @@ const STEP: u32 = 500;
 pub fn begin(
     tx: &mut Tx<'_>,
     keyring: &Keyring,
-    tenant: Option<TenantId>,
+    chain: Chain,
     checkpoint: Option<Checkpoint>,
     now: Timestamp,
 ) -> Result<Found, StoreError> {
-    let owner = tenant.map_or(Uuid::nil(), TenantId::uuid);
-    let Some(head) = tx.query_opt::<HeadRow>(&SEEN_HEAD, &params![owner])? else {
-        let any: Vec<EntryRow> = tx.query(&ENTRIES, &params![owner, 0, 1])?;
+    let (owner, book) = (chain.owner, chain.book.as_str());
+    let Some(head) = tx.query_opt::<HeadRow>(&SEEN_HEAD, &params![owner, book])? else {
+        let any: Vec<EntryRow> = tx.query(&ENTRIES, &params![owner, book, 0, 1])?;
         if !any.is_empty() || checkpoint.is_some_and(|point| point.seq > 0) {
             return Ok(Found::Broken(Fault::NoEnd));
         }
         let walk = Walk {
-            owner,
+            chain,
             now,
             seq: 0,
             link: Vec::new(),
@@ -90,11 +91,11 @@ pub fn begin(
         };
         return finish(tx, keyring, walk);
     };
-    let proven = head.proof == end_proof(keyring, owner, HEAD_END, head.seq, &head.link);
+    let proven = head.proof == end_proof(keyring, chain, HEAD_END, head.seq, &head.link);
     // A chain that was never shortened begins at nothing, which needs no proof.
     let first = head.first_seq == 0 && head.first_link.is_empty()
         || head.first_proof
-            == end_proof(keyring, owner, FIRST_END, head.first_seq, &head.first_link);
+            == end_proof(keyring, chain, FIRST_END, head.first_seq, &head.first_link);
     if !proven || !first {
         return Ok(Found::Broken(Fault::NoEnd));
     }
@@ -103,7 +104,7 @@ pub fn begin(
         return Ok(Found::Broken(Fault::Cut));
     }
     Ok(Found::More(Walk {
-        owner,
+        chain,
         now,
         seq: head.first_seq,
         link: head.first_link,
@@ -118,7 +119,7 @@ pub fn begin(
 /// # Errors
 /// What the database says.
 pub fn step(tx: &mut Tx<'_>, keyring: &Keyring, mut walk: Walk) -> Result<Found, StoreError> {
-    let values = params![walk.owner, walk.seq, STEP];
+    let values = params![walk.chain.owner, walk.chain.book.as_str(), walk.seq, STEP];
     let rows: Vec<EntryRow> = tx.query(&ENTRIES, &values)?;
     let full = rows.len() == STEP as usize;
     for row in rows {
@@ -131,10 +132,10 @@ pub fn step(tx: &mut Tx<'_>, keyring: &Keyring, mut walk: Walk) -> Result<Found,
         if seq != walk.seq + 1 {
             return Ok(Found::Broken(Fault::Missing(next)));
         }
-        if !is_as_written(keyring, walk.owner, &row) {
+        if !is_as_written(keyring, walk.chain, &row) {
             return Ok(Found::Broken(Fault::Changed(row.id)));
         }
-        let expected = link(keyring, walk.owner, &walk.link, seq, &row.proof);
+        let expected = link(keyring, walk.chain, &walk.link, seq, &row.proof);
         if row.link.as_ref() != Some(&expected) {
             return Ok(Found::Broken(Fault::Misplaced(row.id)));
         }
@@ -160,9 +161,12 @@ fn finish(tx: &mut Tx<'_>, keyring: &Keyring, mut walk: Walk) -> Result<Found, S
         return Ok(Found::Broken(Fault::NoEnd));
     }
     // Those that are not in the chain yet have a proof of their own.
-    let rows: Vec<EntryRow> = tx.query(&UNLINKED, &params![walk.owner, STEP])?;
+    let rows: Vec<EntryRow> = tx.query(
+        &UNLINKED,
+        &params![walk.chain.owner, walk.chain.book.as_str(), STEP],
+    )?;
     for row in rows {
-        if !is_as_written(keyring, walk.owner, &row) {
+        if !is_as_written(keyring, walk.chain, &row) {
             return Ok(Found::Broken(Fault::Changed(row.id)));
         }
         // Somebody took it out of the chain.
@@ -179,15 +183,15 @@ impl Walk {
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
-            tenant: (!self.owner.is_nil()).then(|| TenantId::from_uuid(self.owner)),
+            chain: self.chain,
             seq: u64::try_from(self.end.0).unwrap_or_default(),
             link: self.end.1.clone(),
         }
     }
 }
 
-fn is_as_written(keyring: &Keyring, owner: Uuid, row: &EntryRow) -> bool {
-    let Ok(change) = row.change(keyring, owner) else {
+fn is_as_written(keyring: &Keyring, chain: Chain, row: &EntryRow) -> bool {
+    let Ok(change) = row.change(keyring, chain.owner) else {
         return false;
     };
     let told = Told {
@@ -200,5 +204,5 @@ fn is_as_written(keyring: &Keyring, owner: Uuid, row: &EntryRow) -> bool {
         object_id: row.object_id.as_deref(),
         change: change.as_deref(),
     };
-    told.proof(keyring, owner) == row.proof
+    told.proof(keyring, chain) == row.proof
 }
