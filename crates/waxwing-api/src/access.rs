@@ -103,6 +103,14 @@ const TABLE: &[(&str, &str, Access, &str)] = &[
         Tenant(A::ReadChannels),
         "",
     ),
+    ("GET", "/opt-ins", Tenant(A::ReadContacts), "consent.read"),
+    (
+        "POST",
+        "/opt-ins",
+        Tenant(A::ManageContacts),
+        "consent.note",
+    ),
+    ("GET", "/opt-ins/verify", Tenant(A::ReadAudit), ""),
     ("GET", "/contacts", Tenant(A::ReadContacts), "contact.read"),
     (
         "GET",

@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod callback;
+pub mod consent;
 pub mod contacts;
 pub mod converse;
 pub mod dead_letters;

@@ -34,7 +34,7 @@ use crate::media::Files;
 
 pub use self::absorb::{Fault, fault_code, heard, revealed};
 pub use self::job::{SyncOptions, run};
-pub use self::prepare::Given;
+pub use self::prepare::{Given, Prepared};
 pub use self::sync::Synced;
 
 /// How long a provider may take to answer a call about templates.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use waxwing_core::audit::{Change, Object};
+use waxwing_core::consent::{Marketing, may_send};
 use waxwing_core::content::Content;
 use waxwing_core::delivery::Purpose;
 use waxwing_core::identity::Identity;
@@ -80,6 +81,9 @@ pub enum SendError {
         /// The contact has never written on this channel.
         never_opened: bool,
     },
+    /// It is marketing, and the contact opted out.
+    #[error("the contact wants no marketing messages")]
+    OptedOut,
     /// The key was used for the same request: this is the message.
     #[error("the idempotency key was used before")]
     Duplicate(MessageId),
@@ -110,6 +114,7 @@ const RACES_MAX: u32 = 5;
 
 /// Refusals take back what the transaction began.
 const NEVER_OPENED: &str = "the contact has never written";
+const OPTED_OUT: &str = "the contact wants no marketing messages";
 const CLOSED: &str = "the customer service window is closed";
 
 enum Written {
@@ -158,6 +163,7 @@ impl Send {
                 Err(StoreError::Refused(NEVER_OPENED)) => {
                     return Err(SendError::WindowClosed { never_opened: true });
                 }
+                Err(StoreError::Refused(OPTED_OUT)) => return Err(SendError::OptedOut),
                 Err(StoreError::Refused(CLOSED)) => {
                     return Err(SendError::WindowClosed {
                         never_opened: false,
@@ -328,6 +334,10 @@ fn contact(
     if let Some(known) = known {
         // The caller's word that two ids are one person's is no proof: contacts are merged by hand or by WhatsApp's word.
         contacts::learn(tx, &base.keyring, tenant_id, &known, &request.to, None, now)?;
+        let said = known.marketing.as_deref().and_then(Marketing::parse);
+        if !may_send(request.purpose, said) {
+            return Err(StoreError::Refused(OPTED_OUT));
+        }
         return Ok(known.id);
     }
     let id = ContactId::new(&*base.ids);

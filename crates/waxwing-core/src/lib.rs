@@ -10,6 +10,7 @@ pub mod account_news;
 pub mod audit;
 pub mod call;
 pub mod channel;
+pub mod consent;
 pub mod content;
 pub mod delivery;
 pub mod errors;

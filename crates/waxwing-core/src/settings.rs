@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::consent::ConsentSettings;
 use crate::delivery::UnknownPolicy;
 
 /// Settings of a tenant, as the API shows and the store keeps them.
@@ -16,6 +17,8 @@ pub struct TenantSettings {
     pub session_seconds: u32,
     /// What happens to messages whose outcome stays unknown.
     pub unknown_outcome: UnknownPolicy,
+    /// How people opt out of marketing and in again.
+    pub consent: ConsentSettings,
 }
 
 impl Default for TenantSettings {
@@ -24,6 +27,7 @@ impl Default for TenantSettings {
             default_country: None,
             session_seconds: 3_600,
             unknown_outcome: UnknownPolicy::default(),
+            consent: ConsentSettings::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::consent::{ConsentSettings, Marketing, Wish};
 use crate::content::Content;
 use crate::event::InboundMessage;
 use crate::flow::{Action, CompiledFlowSet};
@@ -77,6 +78,10 @@ pub struct Context<'a> {
     pub flows: &'a CompiledFlowSet,
     /// The key of the template whose message was tapped or answered, when the provider named a message that we know.
     pub tapped_template: Option<&'a str>,
+    /// What the contact said about marketing.
+    pub marketing: Option<Marketing>,
+    /// How people opt out and in.
+    pub consent: &'a ConsentSettings,
     /// What `{{name}}`, `{{phone}}` and the like stand for.
     pub variables: &'a BTreeMap<String, String>,
 }
@@ -93,11 +98,13 @@ pub enum Effect {
     Remember(ConversationState),
     /// Send this.
     Reply {
-        /// The template it comes from.
-        template_key: String,
+        /// The template it comes from; `None` for what the platform itself says.
+        template_key: Option<String>,
         /// The message.
         content: Content,
     },
+    /// The contact opted out of marketing, or in again.
+    Consent(Wish),
     /// Why the step did what it did; stored with the reply (or the inbound message when there is none).
     Because(Cause),
 }
@@ -143,6 +150,13 @@ pub enum Cause {
     HumanMode,
     /// The kind of message is stored, not answered; nor is a further file of a message.
     NotChatInput,
+    /// The contact opted out of marketing, or in again.
+    Consent {
+        /// What they want.
+        marketing: Marketing,
+        /// The word they wrote.
+        word: String,
+    },
     /// A message in a group.
     Group,
     /// Too old to act on.
@@ -181,9 +195,30 @@ pub fn step(context: &Context<'_>, message: &InboundMessage) -> Vec<Effect> {
     }
     memory.session_expires_at = Some(context.now.plus(context.session_ttl));
 
+    let too_old = context.now.since(sent_at) > REPLAY_HORIZON;
+    if !too_old && let Some(wish) = wish(context, &message.content) {
+        if memory.mode == Mode::Bot
+            && let Some(text) = context.consent.reply(wish.marketing)
+        {
+            effects.push(Effect::Reply {
+                template_key: None,
+                content: Content::Text {
+                    body: text.to_owned(),
+                    preview_url: false,
+                },
+            });
+        }
+        effects.push(Effect::Remember(memory));
+        effects.push(Effect::Because(Cause::Consent {
+            marketing: wish.marketing,
+            word: wish.word.clone(),
+        }));
+        effects.push(Effect::Consent(wish));
+        return effects;
+    }
     let decision = if memory.mode == Mode::Human {
         Decision::silent(Cause::HumanMode)
-    } else if context.now.since(sent_at) > REPLAY_HORIZON {
+    } else if too_old {
         Decision::silent(Cause::TooOld)
     } else {
         decide(context, &memory, &message.content)
@@ -199,13 +234,21 @@ pub fn step(context: &Context<'_>, message: &InboundMessage) -> Vec<Effect> {
     if let Some(template) = template {
         memory.last_template_key = Some(template.key.clone());
         effects.push(Effect::Reply {
-            template_key: template.key.clone(),
+            template_key: Some(template.key.clone()),
             content: template.render_lenient(context.variables),
         });
     }
     effects.push(Effect::Remember(memory));
     effects.push(Effect::Because(decision.cause));
     effects
+}
+
+/// The wish about marketing that a text is. Taps are for the bot.
+fn wish(context: &Context<'_>, content: &Content) -> Option<Wish> {
+    match content {
+        Content::Text { .. } => context.consent.wish(content.text()?, context.marketing),
+        _ => None,
+    }
 }
 
 struct Decision {

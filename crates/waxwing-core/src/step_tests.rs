@@ -9,6 +9,8 @@ struct World {
     templates: BTreeMap<String, Arc<Template>>,
     flows: CompiledFlowSet,
     variables: BTreeMap<String, String>,
+    marketing: Option<Marketing>,
+    consent: ConsentSettings,
 }
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -53,6 +55,8 @@ fn world() -> World {
             .collect(),
         flows: CompiledFlowSet::new(&flows),
         variables: BTreeMap::from([("name".into(), "Ada".into())]),
+        marketing: None,
+        consent: ConsentSettings::default(),
     }
 }
 
@@ -98,6 +102,7 @@ struct Outcome {
     memory: Option<ConversationState>,
     cause: Option<Cause>,
     expired: bool,
+    wish: Option<Marketing>,
 }
 
 fn run(
@@ -113,6 +118,8 @@ fn run(
         templates: &world.templates,
         flows: &world.flows,
         tapped_template: tapped,
+        marketing: world.marketing,
+        consent: &world.consent,
         variables: &world.variables,
     };
     let mut outcome = Outcome {
@@ -120,12 +127,17 @@ fn run(
         memory: None,
         cause: None,
         expired: false,
+        wish: None,
     };
     for effect in step(&context, message) {
         match effect {
             Effect::ExpireSession { .. } => outcome.expired = true,
             Effect::Remember(memory) => outcome.memory = Some(memory),
-            Effect::Reply { template_key, .. } => outcome.reply = Some(template_key),
+            Effect::Reply {
+                template_key,
+                content,
+            } => outcome.reply = template_key.or_else(|| content.text().map(str::to_owned)),
+            Effect::Consent(wish) => outcome.wish = Some(wish.marketing),
             Effect::Because(cause) => outcome.cause = Some(cause),
         }
     }
@@ -378,4 +390,39 @@ fn a_further_file_is_not_answered_once_more() {
         (second.reply, second.cause),
         (None, Some(Cause::NotChatInput))
     );
+}
+
+#[test]
+fn whoever_opts_out_is_told_so_and_nothing_else() {
+    let mut world = world();
+    let fresh = ConversationState::default();
+    let out = run(&world, &fresh, None, &text("Stop!"));
+    assert_eq!(out.wish, Some(Marketing::OptedOut));
+    assert!(out.reply.unwrap().contains("no more marketing"));
+    let cause = Cause::Consent {
+        marketing: Marketing::OptedOut,
+        word: "stop".into(),
+    };
+    assert_eq!(out.cause, Some(cause));
+    assert!(
+        out.memory.unwrap().window.is_open(NOW),
+        "it is a message like others"
+    );
+    // A person answers themselves; the wish counts.
+    let human = ConversationState {
+        mode: Mode::Human,
+        ..ConversationState::default()
+    };
+    let out = run(&world, &human, None, &text("stop"));
+    assert_eq!((out.reply, out.wish), (None, Some(Marketing::OptedOut)));
+    // "Start" is for the bot until somebody has opted out.
+    let out = run(&world, &fresh, None, &text("start"));
+    assert_eq!((out.reply.as_deref(), out.wish), (Some("menu"), None));
+    world.marketing = Some(Marketing::OptedOut);
+    let out = run(&world, &fresh, None, &text("start"));
+    assert_eq!(out.wish, Some(Marketing::OptedIn));
+    // What is too old changes nothing.
+    let mut old = text("stop");
+    old.sent_at = Some(NOW.minus(REPLAY_HORIZON + Duration::from_secs(1)));
+    assert_eq!(run(&world, &fresh, None, &old).wish, None);
 }

@@ -9,9 +9,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 use waxwing_app::message_templates::Given;
+use waxwing_app::message_templates::Prepared;
 use waxwing_app::send::{Outside, SendError, SendRequest};
 use waxwing_core::audit::{Change, Object};
 use waxwing_core::content::{Content, Violation};
+use waxwing_core::delivery::Purpose;
 use waxwing_core::ids::{ConversationId, MessageId, OutboxEventId, TenantId};
 use waxwing_core::outbox::DomainEvent;
 use waxwing_store::domain::messages::{self, Filter};
@@ -101,8 +103,11 @@ async fn send_message(
         &scope,
         &form.envelope,
         checks,
-        content,
-        None,
+        Drafted {
+            content,
+            template_key: None,
+            marketing: false,
+        },
         fingerprint,
     )
     .await
@@ -130,6 +135,7 @@ async fn send_template(
     let mut checks = Checks::new();
     let fingerprint = fingerprint(&form)?;
     let variables = form.variables(&mut checks);
+    let mut marketing = false;
     let content = match (&form.template_key, &form.message_template) {
         (Some(key), None) => {
             let (tenant, wanted) = (scope.id(), key.clone());
@@ -161,7 +167,9 @@ async fn send_template(
         }
         (None, Some(template)) => {
             let given = template.clone().given();
-            prepared(&state, &scope, &form.envelope, given, "", &mut checks).await?
+            let prepared = prepared(&state, &scope, &form.envelope, given, "", &mut checks).await?;
+            marketing = prepared.as_ref().is_some_and(|prepared| prepared.marketing);
+            prepared.map(|prepared| prepared.content)
         }
         _ => {
             checks.wrong("templateKey", "give either templateKey or messageTemplate");
@@ -173,8 +181,11 @@ async fn send_template(
         &scope,
         &form.envelope,
         checks,
-        content,
-        form.template_key.clone(),
+        Drafted {
+            content,
+            template_key: form.template_key.clone(),
+            marketing,
+        },
         fingerprint,
     )
     .await
@@ -188,7 +199,7 @@ async fn prepared(
     given: Given,
     path: &str,
     checks: &mut Checks,
-) -> ApiResult<Option<Content>> {
+) -> ApiResult<Option<Prepared>> {
     message_templates::enabled(state)?;
     let outcome = state
         .app
@@ -196,9 +207,9 @@ async fn prepared(
         .prepare(scope.id(), envelope.channel(), given)
         .await;
     match outcome.map_err(message_templates::refused)? {
-        Ok(content) => {
-            checks.extend(content.violations());
-            Ok(Some(content))
+        Ok(prepared) => {
+            checks.extend(prepared.content.violations());
+            Ok(Some(prepared))
         }
         Err(found) => {
             let found = found
@@ -215,25 +226,34 @@ fn fingerprint(form: &impl Serialize) -> ApiResult<Vec<u8>> {
     serde_json::to_vec(form).map_err(|_| ApiError::internal())
 }
 
+/// What a request wants sent.
+struct Drafted {
+    /// `None` when it cannot be sent: the checks say why.
+    content: Option<Content>,
+    /// The template of the tenant that it comes from.
+    template_key: Option<String>,
+    /// It is marketing, which not everybody wants.
+    marketing: bool,
+}
+
 async fn queue(
     state: &ApiState,
     scope: &TenantScope,
     envelope: &Envelope,
     mut checks: Checks,
-    content: Option<Content>,
-    template_key: Option<String>,
+    drafted: Drafted,
     fingerprint: Vec<u8>,
 ) -> ApiResult<(StatusCode, Json<MessageAnswer>)> {
     let country = scope.tenant.settings.default_country.as_deref();
     let mut addressed = envelope.read(&mut checks, country, state.now());
     if let Some(given) = envelope.outside_template() {
         let prepared = prepared(state, scope, envelope, given, "outsideWindow.", &mut checks);
-        if let Some(content) = prepared.await? {
-            addressed.outside = Outside::Template(content);
+        if let Some(prepared) = prepared.await? {
+            addressed.outside = Outside::Template(prepared.content);
         }
     }
     checks.finish()?;
-    let content = content.ok_or_else(ApiError::internal)?;
+    let content = drafted.content.ok_or_else(ApiError::internal)?;
     let kind = content.kind();
     if content.media().is_some() && !state.settings.media {
         return Err(switched_off());
@@ -243,8 +263,12 @@ async fn queue(
         channel_id: addressed.channel_id,
         to: addressed.to,
         content,
-        template_key,
-        purpose: addressed.purpose,
+        template_key: drafted.template_key,
+        purpose: if drafted.marketing {
+            Purpose::Bulk
+        } else {
+            addressed.purpose
+        },
         idempotency_key: envelope.idempotency_key.clone(),
         fingerprint,
         due_at: addressed.due_at,
@@ -277,6 +301,11 @@ async fn queue(
             };
             Err(ApiError::invalid_field("outsideWindow", why).hint(WINDOW_HINT))
         }
+        Err(SendError::OptedOut) => Err(ApiError::invalid_field(
+            "to",
+            "wants no marketing messages: the contact opted out",
+        )
+        .hint("GET …/opt-ins?contactId=… shows when and how.")),
         Err(SendError::Duplicate(id)) => {
             let error =
                 ApiError::conflict("The idempotency key was used before for the same request.");

@@ -20,6 +20,7 @@ pub mod keys;
 pub mod media;
 pub mod message_templates;
 pub mod messages;
+pub mod opt_ins;
 pub mod settings;
 pub mod templates;
 pub mod tenants;
@@ -50,6 +51,7 @@ const TENANT: &[Module] = &[
     messages::routes,
     media::routes,
     contacts::routes,
+    opt_ins::routes,
     conversations::routes,
     dead_letters::routes,
     events::routes,

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use waxwing_core::audit::{Change, Object};
+use waxwing_core::consent::{ConsentSettings, WORD_MAX, WORDS_MAX};
 use waxwing_core::delivery::UnknownPolicy;
 use waxwing_core::phone::{Phone, PhoneError};
 use waxwing_core::settings::TenantSettings;
@@ -19,6 +20,8 @@ use crate::errors::{ApiError, ApiResult};
 use crate::extract::{ApiJson, nullable};
 use crate::state::ApiState;
 
+/// The longest answer to an opt-out or opt-in.
+const REPLY_MAX: usize = 1_024;
 /// The shortest and the longest session, in seconds: a minute and thirty days.
 const SESSION_SECONDS: std::ops::RangeInclusive<u32> = 1..=2_592_000;
 
@@ -67,6 +70,14 @@ pub struct SettingsView {
     pub session_seconds: u32,
     /// What happens to messages whose outcome stays unknown.
     pub unknown_outcome: UnknownOutcome,
+    /// Words that opt out of marketing; null for the built-in ones.
+    pub opt_out_words: Option<Vec<String>>,
+    /// Words that opt in; null for the built-in ones, which only take an opt-out back.
+    pub opt_in_words: Option<Vec<String>>,
+    /// What is answered to an opt-out; null for the built-in sentence, empty for nothing.
+    pub opt_out_reply: Option<String>,
+    /// What is answered to an opt-in.
+    pub opt_in_reply: Option<String>,
 }
 
 impl From<TenantSettings> for SettingsView {
@@ -75,6 +86,10 @@ impl From<TenantSettings> for SettingsView {
             default_country: settings.default_country,
             session_seconds: settings.session_seconds,
             unknown_outcome: settings.unknown_outcome.into(),
+            opt_out_words: settings.consent.opt_out_words,
+            opt_in_words: settings.consent.opt_in_words,
+            opt_out_reply: settings.consent.opt_out_reply,
+            opt_in_reply: settings.consent.opt_in_reply,
         }
     }
 }
@@ -92,6 +107,66 @@ pub struct PatchSettings {
     session_seconds: Option<u32>,
     /// What happens to messages whose outcome stays unknown.
     unknown_outcome: Option<UnknownOutcome>,
+    /// Words that opt out of marketing, when a message is nothing else; null for the built-in ones.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 50)]
+    opt_out_words: Option<Option<Vec<String>>>,
+    /// Words that opt in; null for the built-in ones, which only take an opt-out back.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 50)]
+    opt_in_words: Option<Option<Vec<String>>>,
+    /// What is answered to an opt-out; null for the built-in sentence, empty for nothing.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>, max_length = 1024)]
+    opt_out_reply: Option<Option<String>>,
+    /// What is answered to an opt-in.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>, max_length = 1024)]
+    opt_in_reply: Option<Option<String>>,
+}
+
+impl PatchSettings {
+    fn check_consent(&self, checks: &mut Checks) {
+        for (field, words) in [
+            ("optOutWords", &self.opt_out_words),
+            ("optInWords", &self.opt_in_words),
+        ] {
+            let Some(Some(words)) = words else {
+                continue;
+            };
+            let good = |word: &String| {
+                (1..=WORD_MAX).contains(&word.chars().count()) && !word.trim().is_empty()
+            };
+            if words.len() > WORDS_MAX || !words.iter().all(good) {
+                let text =
+                    format!("must be at most {WORDS_MAX} words of 1 to {WORD_MAX} characters");
+                checks.wrong(field, text);
+            }
+        }
+        for (field, reply) in [
+            ("optOutReply", &self.opt_out_reply),
+            ("optInReply", &self.opt_in_reply),
+        ] {
+            if matches!(reply, Some(Some(reply)) if reply.chars().count() > REPLY_MAX) {
+                checks.wrong(field, format!("is longer than {REPLY_MAX} characters"));
+            }
+        }
+    }
+
+    fn apply_consent(&self, consent: &mut ConsentSettings) {
+        if let Some(words) = &self.opt_out_words {
+            consent.opt_out_words.clone_from(words);
+        }
+        if let Some(words) = &self.opt_in_words {
+            consent.opt_in_words.clone_from(words);
+        }
+        if let Some(reply) = &self.opt_out_reply {
+            consent.opt_out_reply.clone_from(reply);
+        }
+        if let Some(reply) = &self.opt_in_reply {
+            consent.opt_in_reply.clone_from(reply);
+        }
+    }
 }
 
 /// The settings of a tenant.
@@ -146,6 +221,7 @@ async fn patch_settings(
         let (least, most) = (SESSION_SECONDS.start(), SESSION_SECONDS.end());
         checks.wrong("sessionSeconds", format!("must be {least} to {most}"));
     }
+    input.check_consent(&mut checks);
     checks.finish()?;
     let (tenant, now) = (scope.id(), state.now());
     let before = serde_json::to_value(&scope.tenant.settings).ok();
@@ -160,6 +236,7 @@ async fn patch_settings(
             if let Some(outcome) = input.unknown_outcome {
                 settings.unknown_outcome = outcome.into();
             }
+            input.apply_consent(&mut settings.consent);
         })?;
         if let Some(record) = &changed {
             let change = Change {

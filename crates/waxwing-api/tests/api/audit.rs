@@ -304,6 +304,9 @@ async fn messages(log: &mut Watched) {
         .await;
 
     let contact = |of: &Value| text(of, "/message/contactId");
+    let wish =
+        json!({"contactId": contact(&second), "marketing": "opted_in", "wording": "I agree."});
+    log.act("POST", &format!("{T}/opt-ins"), "", wish).await;
     let merge = json!({"contactId": contact(&second)});
     let route = format!("{T}/contacts/{{id}}/merge");
     let merged = log.act("POST", &route, &contact(&first), merge).await;

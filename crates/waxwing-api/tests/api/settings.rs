@@ -8,8 +8,8 @@ use crate::support::Api;
 async fn settings_change_one_by_one() {
     let api = Api::new().await;
     let first = api.get("/api/settings").await.expect(200);
-    let defaults =
-        json!({"defaultCountry": null, "sessionSeconds": 3600, "unknownOutcome": "resend_once"});
+    let defaults = json!({"defaultCountry": null, "sessionSeconds": 3600, "unknownOutcome": "resend_once",
+        "optOutWords": null, "optInWords": null, "optOutReply": null, "optInReply": null});
     assert_eq!(first.body, json!({"ok": true, "settings": defaults}));
     for (change, expected) in [
         (
@@ -52,7 +52,9 @@ async fn settings_change_one_by_one() {
 #[tokio::test]
 async fn bad_settings_are_422_with_the_field() {
     let api = Api::new().await;
-    let cases: [(Value, &[&str]); 8] = [
+    let cases: [(Value, &[&str]); 10] = [
+        (json!({"optOutWords": [""]}), &["optOutWords"]),
+        (json!({"optInReply": "x".repeat(2_000)}), &["optInReply"]),
         (json!({"defaultCountry": "Germany"}), &["defaultCountry"]),
         (
             json!({"defaultCountry": "XX", "sessionSeconds": 0}),

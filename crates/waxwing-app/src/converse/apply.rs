@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use serde_json::json;
+use waxwing_core::consent::ConsentSource;
 use waxwing_core::content::Content;
 use waxwing_core::delivery::{Purpose, asynchronous_failure};
 use waxwing_core::errors::ErrorClass;
@@ -26,6 +28,7 @@ use waxwing_store::{StoreError, Tx};
 
 use super::batch::{Event, Heard, Inbound, Sorted, Status};
 use super::people::{Fresh, FreshKind, Thread};
+use crate::consent::Said;
 use crate::deliver::{Attempts, Claimer, DeliverySignal, Direct, Taken};
 use crate::directory::Directory;
 use crate::message_templates::{self, Fault};
@@ -224,10 +227,13 @@ impl Writer<'_> {
             templates: &config.templates,
             flows: &config.flows,
             tapped_template: tapped_template.as_deref(),
+            marketing: thread.marketing,
+            consent: &config.settings.consent,
             variables: &variables,
         };
         let mut reply = None;
         let mut cause = None;
+        let mut wished = None;
         for effect in step(&context, message) {
             match effect {
                 Effect::ExpireSession { state } => {
@@ -249,6 +255,7 @@ impl Writer<'_> {
                     content,
                 } => reply = Some((template_key, content)),
                 Effect::Because(because) => cause = Some(because),
+                Effect::Consent(wish) => wished = Some(wish),
             }
         }
         self.store_inbound(
@@ -260,6 +267,19 @@ impl Writer<'_> {
             cause.as_ref().filter(|_| reply.is_none()),
             new_messages,
         )?;
+        if let Some(wish) = wished {
+            let received = inbound.event.received_at;
+            let said = Said {
+                marketing: wish.marketing,
+                source: ConsentSource::Keyword,
+                at: message.sent_at.unwrap_or(received).min(received),
+                by: None,
+                evidence: json!({ "word": wish.word, "messageId": item.message_id.to_string() }),
+            };
+            let contact = thread.remembered.contact_id;
+            self.consent(tx, item.channel.tenant_id, contact, &said)?;
+            thread.marketing = Some(wish.marketing);
+        }
         if let Some((template_key, content)) = reply {
             self.queue_reply(item, thread, template_key, content, cause, new_messages);
         }
@@ -316,7 +336,7 @@ impl Writer<'_> {
         &mut self,
         item: &Fresh<'_>,
         thread: &Thread,
-        template_key: String,
+        template_key: Option<String>,
         content: Content,
         cause: Option<Cause>,
         new_messages: &mut Vec<NewMessage>,
@@ -324,7 +344,7 @@ impl Writer<'_> {
         let message_id = MessageId::new(&*self.tools.base.ids);
         let way = Way::Out {
             purpose: Purpose::Reply,
-            template_key: Some(template_key),
+            template_key,
             idempotency_key: Some(format!("auto-reply:{}", item.message_id)),
             request_hash: None,
             due_at: self.now,
@@ -402,6 +422,7 @@ impl Writer<'_> {
             let error = (rung == MessageStatus::Failed)
                 .then(|| asynchronous_failure(status.update.error.clone()));
             if let Some(error) = &error {
+                self.opted_out(tx, status.tenant_id, message_id, error)?;
                 self.template_fault(tx, status, message_id, error)?;
                 failed.push(DeadMessage {
                     tenant_id: status.tenant_id,

@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+use waxwing_core::consent::{ConsentSource, Marketing};
+use waxwing_core::errors::{ErrorClass, ProviderError};
 use waxwing_core::event::{Preference, SystemNotice, UserIdUpdate};
 use waxwing_core::identity::Identity;
-use waxwing_core::ids::{ContactId, MergeId, TenantId};
+use waxwing_core::ids::{ContactId, MergeId, MessageId, TenantId};
 use waxwing_core::outbox::DomainEvent;
 use waxwing_core::time::Timestamp;
 use waxwing_store::domain::contacts::merges::{self, Outcome, Reason};
-use waxwing_store::domain::contacts::{self, Marketing, NewIds};
+use waxwing_store::domain::contacts::{self, NewIds};
 use waxwing_store::{StoreError, Tx};
 
 use super::apply::Writer;
 use super::batch::Event;
+use crate::consent::{self, Said};
 use crate::directory::Channel;
 
 /// A notice with its channel.
@@ -121,28 +125,52 @@ impl Writer<'_> {
             self.outcome.stored_only += 1;
             return Ok(());
         };
-        self.marketing(tx, tenant, contact.id, marketing, at)
+        let said = Said {
+            marketing,
+            source: ConsentSource::Whatsapp,
+            at,
+            by: None,
+            evidence: json!({ "preference": preference.value }),
+        };
+        self.consent(tx, tenant, contact.id, &said)
     }
 
     /// Notes a wish about marketing, and tells of it when it is news.
-    pub(super) fn marketing(
+    pub(super) fn consent(
         &mut self,
         tx: &mut Tx<'_>,
         tenant: TenantId,
         contact: ContactId,
-        marketing: Marketing,
-        at: Timestamp,
+        said: &Said,
     ) -> Result<(), StoreError> {
-        if !contacts::set_marketing(tx, tenant, contact, marketing, at, self.now)? {
-            self.outcome.duplicates += 1;
+        let noted = consent::note(tx, &self.tools.base, tenant, contact, said, self.now)?;
+        match noted {
+            Some(event) => {
+                self.outcome.applied += 1;
+                self.emit(tenant, event.event);
+            }
+            None => self.outcome.duplicates += 1,
+        }
+        Ok(())
+    }
+
+    /// A send that failed after all may show that the person opted out at the provider.
+    pub(super) fn opted_out(
+        &mut self,
+        tx: &mut Tx<'_>,
+        tenant: TenantId,
+        message: MessageId,
+        error: &ProviderError,
+    ) -> Result<(), StoreError> {
+        if error.class != ErrorClass::OptedOut {
             return Ok(());
         }
-        self.outcome.applied += 1;
-        let event = DomainEvent::ContactMarketingChanged {
-            contact_id: contact,
-            marketing: marketing.as_str().to_owned(),
-        };
-        self.emit(tenant, event);
+        let code = error.code.as_deref();
+        let base = &self.tools.base;
+        let noted = consent::refused_by_provider(tx, base, tenant, message, code, self.now)?;
+        if let Some(event) = noted {
+            self.emit(tenant, event.event);
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use waxwing_core::consent::Marketing;
 use waxwing_core::content::Content;
 use waxwing_core::identity::{Alias, Identity, ProviderMessageId};
 use waxwing_core::ids::{ChannelId, ContactId, ConversationId, MessageId, TenantId};
@@ -47,6 +48,8 @@ pub(super) struct Thread {
     pub(super) changed: bool,
     pub(super) name: Option<String>,
     pub(super) phone: Option<String>,
+    /// What the contact said about marketing.
+    pub(super) marketing: Option<Marketing>,
 }
 
 impl Writer<'_> {
@@ -267,6 +270,10 @@ impl Writer<'_> {
                 changed: false,
                 name: person.name.clone(),
                 phone: self.phone_of(tenant, person, fresh[position].person)?,
+                marketing: person
+                    .known
+                    .as_ref()
+                    .and_then(|known| Marketing::parse(known.marketing.as_deref()?)),
             });
         }
         Ok((threads, index))

@@ -3,7 +3,7 @@
 use waxwing_core::ids::{DeadLetterId, OutboxEventId};
 use waxwing_core::outbox::DomainEvent;
 use waxwing_store::domain::dead_letters::{self, DeadMessage};
-use waxwing_store::domain::gate::{self, Held, HeldMessage};
+use waxwing_store::domain::gate::{Held, HeldMessage};
 use waxwing_store::domain::outbox::{self, NewOutboxEvent};
 use waxwing_store::domain::queue::{self, Hint};
 use waxwing_store::{StoreError, Tx};
@@ -28,7 +28,7 @@ pub(super) fn tell(
         let (status, error) = match message.held {
             Held::Waits | Held::Limited => continue,
             Held::Expired => ("expired", None),
-            Held::Failed => ("failed", Some(gate::refusal())),
+            Held::Failed | Held::OptedOut => ("failed", Some(message.held.refusal())),
         };
         if let Some(error) = &error {
             dead.push(DeadMessage {
@@ -69,5 +69,6 @@ const fn word(held: Held) -> &'static str {
         Held::Limited => "limited",
         Held::Expired => "expired",
         Held::Failed => "failed",
+        Held::OptedOut => "opted_out",
     }
 }

@@ -16,6 +16,7 @@ use waxwing_store::domain::statuses::{self, Identified};
 use waxwing_store::{Batcher, BatcherOptions, StoreError, Tx};
 
 use crate::Base;
+use crate::consent;
 use crate::message_templates::{self, Fault};
 
 /// The end of an attempt, with the reason for which its channel stops, if it does.
@@ -106,6 +107,13 @@ fn record(tx: &mut Tx<'_>, base: &Base, ended: &[Ended]) -> Result<Vec<Recorded>
             continue;
         }
         if let End::Failed(error) = &record.end {
+            if error.class == ErrorClass::OptedOut {
+                let (tenant, message) = (record.tenant_id, record.message_id);
+                let code = error.code.as_deref();
+                events.extend(consent::refused_by_provider(
+                    tx, base, tenant, message, code, now,
+                )?);
+            }
             dead.push(dead_message(
                 base,
                 record.tenant_id,

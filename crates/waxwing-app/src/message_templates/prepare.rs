@@ -4,7 +4,7 @@ use serde_json::Value;
 use waxwing_core::channel::ChannelKind;
 use waxwing_core::content::{Content, Violation};
 use waxwing_core::ids::{ChannelId, TenantId};
-use waxwing_core::message_template::{fold_language, parameters};
+use waxwing_core::message_template::{TemplateCategory, fold_language, parameters};
 use waxwing_store::domain::message_templates as store;
 
 use super::{ManageError, MessageTemplates};
@@ -22,6 +22,15 @@ pub struct Given {
     pub variables: Option<Value>,
 }
 
+/// A send of a message template.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// What is sent.
+    pub content: Content,
+    /// It is marketing, which not everybody wants.
+    pub marketing: bool,
+}
+
 impl MessageTemplates {
     /// The content of a send. A template that is not known here passes as it is, since it may exist at the provider.
     ///
@@ -32,7 +41,7 @@ impl MessageTemplates {
         tenant: TenantId,
         channel: Option<ChannelId>,
         given: Given,
-    ) -> Result<Result<Content, Vec<Violation>>, ManageError> {
+    ) -> Result<Result<Prepared, Vec<Violation>>, ManageError> {
         let channel = self.channel(tenant, channel).await?;
         let channels = self.directory.current().siblings(&channel);
         let (name, language) = (given.name.clone(), fold_language(&given.language));
@@ -59,11 +68,14 @@ impl MessageTemplates {
                 );
                 return Ok(Err(vec![found]));
             }
-            return Ok(Ok(Content::MessageTemplate {
+            let content = Content::MessageTemplate {
                 name: given.name,
                 language: given.language,
                 components: given.components.unwrap_or_default(),
-            }));
+            };
+            // Whoever does not know its category lets the provider say whether the person wants it.
+            let marketing = false;
+            return Ok(Ok(Prepared { content, marketing }));
         };
         if let Some(why) = record.standing.status.why_not_sent() {
             return Ok(Err(vec![Violation::new("messageTemplate.name", why)]));
@@ -89,10 +101,14 @@ impl MessageTemplates {
             Some(sid) if channel.kind == ChannelKind::Twilio => sid,
             _ => given.name,
         };
-        Ok(components.map(|components| Content::MessageTemplate {
-            name,
-            language,
-            components,
+        let marketing = record.standing.category == TemplateCategory::Marketing;
+        Ok(components.map(|components| Prepared {
+            content: Content::MessageTemplate {
+                name,
+                language,
+                components,
+            },
+            marketing,
         }))
     }
 }

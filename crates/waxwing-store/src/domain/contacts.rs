@@ -11,7 +11,7 @@ use waxwing_core::ids::{ContactId, TenantId};
 use waxwing_core::phone::Phone;
 use waxwing_core::time::Timestamp;
 
-pub use self::identity::{Marketing, NewIds, change_ids, set_marketing};
+pub use self::identity::{NewIds, change_ids, marketing, set_marketing};
 pub use self::listing::{ContactRecord, Filter, list, record};
 use super::crypto::{BlindPurpose, Keyring, Place};
 use crate::{StoreError, Tx, Value, inserts, params, row, statements};
@@ -22,10 +22,10 @@ inserts! {
 }
 
 statements! {
-    FIND [tenant] = "SELECT c.id, c.profile_name, c.phone_sealed, c.user_id_sealed FROM contact_aliases a \
+    FIND [tenant] = "SELECT c.id, c.profile_name, c.phone_sealed, c.user_id_sealed, c.marketing FROM contact_aliases a \
         JOIN contacts c ON c.tenant_id = a.tenant_id AND c.id = a.contact_id \
         WHERE a.tenant_id = $1 AND a.kind = $2 AND a.value_hash = $3";
-    GET [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed FROM contacts WHERE tenant_id = $1 AND id = $2";
+    GET [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed, marketing FROM contacts WHERE tenant_id = $1 AND id = $2";
     ADD_ALIAS [tenant] = "INSERT INTO contact_aliases (tenant_id, kind, value_hash, contact_id, created_at) \
         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant_id, kind, value_hash) DO NOTHING";
     UPDATE [tenant] = "UPDATE contacts SET profile_name = COALESCE($3, profile_name), \
@@ -41,6 +41,7 @@ row! {
         profile_name: Option<String>,
         phone_sealed: Option<Vec<u8>>,
         user_id_sealed: Option<Vec<u8>>,
+        marketing: Option<String>,
     }
 }
 

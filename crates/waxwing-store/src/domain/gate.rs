@@ -1,5 +1,6 @@
 //! The last gate before a send: what a closed customer service window does to a message, and what opens and closes it.
 
+use waxwing_core::consent::{Marketing, may_send};
 use waxwing_core::content::Content;
 use waxwing_core::delivery::Purpose;
 use waxwing_core::errors::{ErrorClass, ProviderError};
@@ -39,8 +40,10 @@ pub enum Held {
     Limited,
     /// It waited long enough: `expired`.
     Expired,
-    /// It failed.
+    /// It failed: the customer service window is closed.
     Failed,
+    /// It failed: it is marketing, and the contact opted out.
+    OptedOut,
 }
 
 /// A message that did not pass the gate.
@@ -56,13 +59,21 @@ pub struct HeldMessage {
     pub held: Held,
 }
 
-/// The error of a message that fails at the gate.
-#[must_use]
-pub fn refusal() -> ProviderError {
-    ProviderError::own(
-        ErrorClass::WindowClosed,
-        "the customer service window is closed",
-    )
+impl Held {
+    /// The error of a message that fails at the gate.
+    #[must_use]
+    pub fn refusal(self) -> ProviderError {
+        match self {
+            Self::OptedOut => ProviderError::own(
+                ErrorClass::OptedOut,
+                "the contact wants no marketing messages",
+            ),
+            _ => ProviderError::own(
+                ErrorClass::WindowClosed,
+                "the customer service window is closed",
+            ),
+        }
+    }
 }
 
 /// A message that was just claimed.
@@ -75,6 +86,7 @@ pub(super) struct AtGate<'a> {
     pub(super) content: &'a mut Content,
     pub(super) outside: Option<&'a OutsideWindow>,
     pub(super) window_expires_at: Option<Timestamp>,
+    pub(super) marketing: Option<Marketing>,
 }
 
 /// Lets a claimed message pass, perhaps as another one, or takes its claim back. `None`: it passes.
@@ -87,6 +99,10 @@ pub(super) fn pass(
         expires_at,
         free_entry_until: None,
     };
+    if !may_send(message.purpose, message.marketing) {
+        end(tx, &message, Held::OptedOut, now)?;
+        return Ok(Some(Held::OptedOut));
+    }
     let first = opens(message.window_expires_at);
     // A reply follows the message that it answers. When that one came late, the provider says so.
     if message.purpose == Purpose::Reply {
@@ -127,23 +143,33 @@ pub(super) fn pass(
         Gate::Expire => Held::Expired,
         Gate::Refuse => Held::Failed,
     };
+    end(tx, &message, held, now)?;
+    Ok(Some(held))
+}
+
+/// Ends a message that does not pass.
+fn end(
+    tx: &mut Tx<'_>,
+    message: &AtGate<'_>,
+    held: Held,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let status = match held {
         Held::Expired => MessageStatus::Expired,
-        Held::Failed | Held::Limited | Held::Waits => MessageStatus::Failed,
+        _ => MessageStatus::Failed,
     };
-    let error = refusal();
+    let error = held.refusal();
     let values = params![
-        tenant,
-        id,
-        attempt,
+        message.tenant_id,
+        message.message_id,
+        message.attempt_id,
         status.as_str(),
         status.rank(),
         now,
         error.class.as_str(),
         error.message
     ];
-    tx.execute(&END, &values)?;
-    Ok(Some(held))
+    tx.execute(&END, &values).map(|_| ())
 }
 
 /// Releases the messages that waited for the contacts of these conversations to write.

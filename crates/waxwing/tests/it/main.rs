@@ -5,6 +5,7 @@
 mod accounts;
 mod audit;
 mod calls;
+mod consent;
 mod contacts;
 mod conversation;
 mod durability;

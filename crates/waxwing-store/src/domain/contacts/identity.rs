@@ -1,5 +1,6 @@
 //! What WhatsApp tells about a person besides their messages: a new number, a new user id, a wish about marketing.
 
+use waxwing_core::consent::Marketing;
 use waxwing_core::identity::{Alias, AliasKind, Bsuid, Identity};
 use waxwing_core::ids::{ContactId, TenantId};
 use waxwing_core::phone::Phone;
@@ -16,8 +17,11 @@ statements! {
     DROP_ALIAS [tenant] = "DELETE FROM contact_aliases WHERE tenant_id = $1 AND kind = $2 AND value_hash = $3 AND contact_id = $4";
     REPLACE [tenant] = "UPDATE contacts SET phone_sealed = COALESCE($3, phone_sealed), user_id_sealed = COALESCE($4, user_id_sealed), \
         updated_at = $5 WHERE tenant_id = $1 AND id = $2";
+    MARKETING [tenant] = "SELECT marketing FROM contacts WHERE tenant_id = $1 AND id = $2";
+    /// WhatsApp tells whole seconds: of two wishes in one, the one that is heard last counts.
     SET_MARKETING [tenant] = "UPDATE contacts SET marketing = $3, marketing_at = $4, updated_at = $5 \
-        WHERE tenant_id = $1 AND id = $2 AND (marketing_at IS NULL OR marketing_at < $4)";
+        WHERE tenant_id = $1 AND id = $2 AND (marketing_at IS NULL OR marketing_at < $4 \
+        OR (marketing_at = $4 AND marketing <> $3))";
 }
 
 /// The ids that take the place of a contact's present ones.
@@ -83,24 +87,17 @@ pub fn change_ids(
     Ok(taken)
 }
 
-/// What a person said about marketing messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Marketing {
-    /// They want them.
-    OptedIn,
-    /// They do not.
-    OptedOut,
-}
-
-impl Marketing {
-    /// The word in the store and in the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OptedIn => "opted_in",
-            Self::OptedOut => "opted_out",
-        }
-    }
+/// What a contact said about marketing last.
+///
+/// # Errors
+/// What the database says.
+pub fn marketing(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    contact: ContactId,
+) -> Result<Option<Marketing>, StoreError> {
+    let word = tx.query_opt::<Option<String>>(&MARKETING, &params![tenant, contact])?;
+    Ok(word.flatten().as_deref().and_then(Marketing::parse))
 }
 
 /// Notes what a person said about marketing at a moment. `false` when something newer is known.

@@ -23,6 +23,11 @@ statements! {
     SET_MERGED [tenant] = "UPDATE contacts SET merged_into = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2";
     LEND [tenant] = "UPDATE contacts SET phone_sealed = COALESCE(phone_sealed, $3), user_id_sealed = COALESCE(user_id_sealed, $4), \
         profile_name = COALESCE(profile_name, $5), updated_at = $6 WHERE tenant_id = $1 AND id = $2";
+    /// The latest wish about marketing is the one person's. It stays when the merge is undone: nobody unsays an opt-out.
+    LEND_WISH [tenant] = "UPDATE contacts SET marketing = (SELECT o.marketing FROM contacts o WHERE o.tenant_id = $1 AND o.id = $3), \
+        marketing_at = (SELECT o.marketing_at FROM contacts o WHERE o.tenant_id = $1 AND o.id = $3) \
+        WHERE tenant_id = $1 AND id = $2 AND EXISTS (SELECT 1 FROM contacts o WHERE o.tenant_id = $1 AND o.id = $3 \
+        AND o.marketing IS NOT NULL AND (contacts.marketing_at IS NULL OR o.marketing_at > contacts.marketing_at))";
     TAKE_BACK_PHONE [tenant] = "UPDATE contacts SET phone_sealed = NULL WHERE tenant_id = $1 AND id = $2";
     TAKE_BACK_USER_ID [tenant] = "UPDATE contacts SET user_id_sealed = NULL WHERE tenant_id = $1 AND id = $2";
     RECORD [tenant] = "INSERT INTO contact_merges (tenant_id, id, winner_id, loser_id, reason, moved, merged_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -158,6 +163,7 @@ pub fn merge(
         }
     }
     lend(tx, keyring, tenant, &into, &from, &mut moved, now)?;
+    tx.execute(&LEND_WISH, &params![tenant, winner, loser])?;
     tx.execute(&SET_MERGED, &params![tenant, loser, Some(winner), now])?;
     let record = params![
         tenant,
@@ -214,6 +220,7 @@ fn lend(
         profile_name: from.profile_name.clone(),
         phone_sealed: from.phone_sealed.clone(),
         user_id_sealed: from.user_id_sealed.clone(),
+        marketing: None,
     };
     let identity = waxwing_core::identity::Identity {
         phone: row.phone(keyring, tenant)?,

@@ -6,6 +6,7 @@ use crate::domain::tenants;
 use crate::store_test;
 use uuid::Uuid;
 use waxwing_core::channel::{ChannelKind, Credentials, credential};
+use waxwing_core::consent::Marketing;
 use waxwing_core::identity::{AliasKind, Bsuid};
 use waxwing_core::ids::{ChannelId, ConversationId, MergeId};
 use waxwing_core::secret::Secret;

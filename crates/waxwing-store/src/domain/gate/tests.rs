@@ -232,7 +232,11 @@ store_test!(a_refusal_closes_the_window_it_is_about, |db| async move {
         queue::record(
             tx,
             &keyring,
-            &[record(second, attempt(2), End::Failed(refusal()))],
+            &[record(
+                second,
+                attempt(2),
+                End::Failed(Held::Failed.refusal()),
+            )],
             later,
         )?;
         let again = refused_by_provider(tx, &[about(second)], later)?;
