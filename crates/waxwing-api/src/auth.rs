@@ -373,7 +373,8 @@ impl FromRequestParts<ApiState> for TenantScope {
             caller,
             role,
         };
-        if let Some(action) = asked.action.filter(|_| parts.method.is_safe()) {
+        let looks = |action: &&str| parts.method.is_safe() && action.ends_with(".read");
+        if let Some(action) = asked.action.filter(looks) {
             let named = params.iter().find(|(name, _)| *name == "id");
             let object = named.map(|(_, value)| value);
             state.reads.note(state, &scope, action, object).await?;

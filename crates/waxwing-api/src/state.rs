@@ -76,6 +76,10 @@ pub struct AppHandles {
     pub send: waxwing_app::send::Send,
     /// Message templates and their providers.
     pub message_templates: MessageTemplates,
+    /// What is deleted by age.
+    pub retention: waxwing_app::retention::Retention,
+    /// Turns true when the process has to end.
+    pub stop: tokio::sync::watch::Receiver<bool>,
     /// Retries what failed for good.
     pub dead_letters: DeadLetters,
     /// What Meta has to know for the webhook handshake; without it every handshake is refused.

@@ -19,6 +19,8 @@ pub mod lease;
 pub mod media;
 pub mod message_templates;
 pub mod metrics;
+pub mod privacy;
+pub mod retention;
 pub mod runtime;
 pub mod send;
 mod tenants;

@@ -81,6 +81,9 @@ pub enum SendError {
         /// The contact has never written on this channel.
         never_opened: bool,
     },
+    /// The tenant blocked the contact.
+    #[error("the contact is blocked")]
+    Blocked,
     /// It is marketing, and the contact opted out.
     #[error("the contact wants no marketing messages")]
     OptedOut,
@@ -114,6 +117,7 @@ const RACES_MAX: u32 = 5;
 
 /// Refusals take back what the transaction began.
 const NEVER_OPENED: &str = "the contact has never written";
+const BLOCKED: &str = "the contact is blocked";
 const OPTED_OUT: &str = "the contact wants no marketing messages";
 const CLOSED: &str = "the customer service window is closed";
 
@@ -163,6 +167,7 @@ impl Send {
                 Err(StoreError::Refused(NEVER_OPENED)) => {
                     return Err(SendError::WindowClosed { never_opened: true });
                 }
+                Err(StoreError::Refused(BLOCKED)) => return Err(SendError::Blocked),
                 Err(StoreError::Refused(OPTED_OUT)) => return Err(SendError::OptedOut),
                 Err(StoreError::Refused(CLOSED)) => {
                     return Err(SendError::WindowClosed {
@@ -334,6 +339,9 @@ fn contact(
     if let Some(known) = known {
         // The caller's word that two ids are one person's is no proof: contacts are merged by hand or by WhatsApp's word.
         contacts::learn(tx, &base.keyring, tenant_id, &known, &request.to, None, now)?;
+        if known.blocked_at.is_some() {
+            return Err(StoreError::Refused(BLOCKED));
+        }
         let said = known.marketing.as_deref().and_then(Marketing::parse);
         if !may_send(request.purpose, said) {
             return Err(StoreError::Refused(OPTED_OUT));

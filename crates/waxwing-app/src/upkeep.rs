@@ -6,36 +6,21 @@ use std::time::Duration;
 use tokio::sync::watch;
 use waxwing_core::channel::ChannelKind;
 use waxwing_core::ids::NodeId;
-use waxwing_core::step::REPLAY_HORIZON;
-use waxwing_core::time::Timestamp;
-use waxwing_store::domain::retention::{self, Aging};
+use waxwing_store::StoreError;
 use waxwing_store::domain::{inbox, media, nodes, queue, statuses, unknown};
-use waxwing_store::{StoreError, Tx};
 
 use crate::deliver::DeliverySignal;
 use crate::directory::DirectoryHandle;
+use crate::retention::Retention;
 use crate::unknown as unknown_outcomes;
 use crate::{Base, audit, metrics};
 
 /// A process that was silent for longer is taken for dead.
 const DEAD_AFTER: Duration = Duration::from_secs(30);
-const DAY: Duration = Duration::from_secs(24 * 3_600);
-/// Outbox events are kept this long (ledger H6).
-const OUTBOX_DAYS: u32 = 7;
-/// Parked statuses are kept this long: a status may be days late.
-const PARKED_DAYS: u32 = 7;
-/// What messages cost is kept for comparisons over two years.
-const COST_DAYS: u32 = 750;
-/// Entries of the audit log are kept for two years.
-const AUDIT_DAYS: u32 = 730;
-/// Messages carry idempotency keys, which have to outlive a caller's retries.
-const MESSAGES_DAYS_MIN: u32 = 90;
 /// Within this time a parked status and its message may have missed each other.
 const PARKED_RACE: Duration = Duration::from_secs(60);
 /// How often tables that grow are looked at for the planner, in seconds.
 const STATISTICS_EVERY: u64 = 2;
-/// Rows of one deleting transaction: a few milliseconds.
-const DELETED_AT_ONCE: u32 = 500;
 /// Messages settled in one transaction.
 const SETTLED_AT_ONCE: u32 = 200;
 
@@ -56,8 +41,8 @@ pub struct UpkeepOptions {
     pub role: &'static str,
     /// How long an unknown outcome waits for a status.
     pub unknown_wait: Duration,
-    /// How long messages and raw requests are kept.
-    pub retention_days: u32,
+    /// What is deleted by age.
+    pub retention: Retention,
     /// Turns true when the process has to end.
     pub stop: watch::Receiver<bool>,
 }
@@ -146,7 +131,7 @@ impl UpkeepOptions {
             self.measure().await?;
         }
         if self.role != "web" && seconds % 3_600 == 60 {
-            self.delete_old().await?;
+            self.retention.run(&self.stop).await?;
         }
         if seconds.is_multiple_of(STATISTICS_EVERY) {
             self.refresh_statistics().await;
@@ -270,72 +255,5 @@ impl UpkeepOptions {
         ::metrics::gauge!(metrics::QUEUE_OLDEST).set(age(oldest));
         ::metrics::gauge!(metrics::INBOX_OLDEST).set(age(inbox));
         Ok(())
-    }
-
-    fn keeps(&self, what: Aging) -> Duration {
-        match what {
-            Aging::WebhookEvents => DAY * self.retention_days,
-            Aging::OutboxEvents => DAY * OUTBOX_DAYS,
-            Aging::ParkedStatuses => DAY * PARKED_DAYS,
-            Aging::InboundMarks => REPLAY_HORIZON + DAY,
-            Aging::MessageCosts => DAY * COST_DAYS,
-            Aging::AuditEntries => DAY * AUDIT_DAYS,
-            Aging::PortfolioPeople => DAY * 2,
-            // The column is the time until which they are good.
-            Aging::ProviderAssets | Aging::Sessions | Aging::Invitations => Duration::ZERO,
-            Aging::Messages | Aging::DeadLetters => {
-                DAY * self.retention_days.max(MESSAGES_DAYS_MIN)
-            }
-        }
-    }
-
-    async fn delete_old(&self) -> Result<(), StoreError> {
-        for what in Aging::ALL {
-            let before = self.base.clock.now().minus(self.keeps(what));
-            if what.by_tenant() {
-                self.delete_old_by_tenant(what, before).await?;
-            } else {
-                let delete = move |tx: &mut Tx<'_>| {
-                    retention::delete_older(tx, what, before, DELETED_AT_ONCE)
-                };
-                self.delete_all(what, delete).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn delete_old_by_tenant(&self, what: Aging, before: Timestamp) -> Result<(), StoreError> {
-        let mut after = None;
-        loop {
-            let look =
-                move |tx: &mut Tx<'_>| retention::tenants_with_older(tx, what, before, after);
-            let old = self.base.store.read(look).await?;
-            for tenant in old.tenants {
-                let keyring = self.base.keyring.clone();
-                let delete = move |tx: &mut Tx<'_>| {
-                    retention::delete_older_of(tx, &keyring, what, tenant, before, DELETED_AT_ONCE)
-                };
-                self.delete_all(what, delete).await?;
-            }
-            after = old.last;
-            if after.is_none() || *self.stop.borrow() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Deletes step by step until a step finds less than it may delete.
-    async fn delete_all<F>(&self, what: Aging, step: F) -> Result<(), StoreError>
-    where
-        F: Fn(&mut Tx<'_>) -> Result<u64, StoreError> + Clone + Send + Sync + 'static,
-    {
-        loop {
-            let deleted = self.base.store.write_bulk(step.clone()).await?;
-            ::metrics::counter!(metrics::RETENTION_DELETED, "table" => what.table())
-                .increment(deleted);
-            if deleted < u64::from(DELETED_AT_ONCE) || *self.stop.borrow() {
-                return Ok(());
-            }
-        }
     }
 }

@@ -129,8 +129,10 @@ pub enum Action {
     SendMessages,
     /// See contacts.
     ReadContacts,
-    /// Merge and separate contacts.
+    /// Merge, separate and block contacts, and note what they agreed to.
     ManageContacts,
+    /// Take all that is known of a contact away: as an archive, or for good.
+    EraseContacts,
     /// See templates, flows and message templates.
     ReadTemplates,
     /// Change templates and flows.
@@ -175,11 +177,12 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::ReadConversations,
         Self::SendMessages,
         Self::ReadContacts,
         Self::ManageContacts,
+        Self::EraseContacts,
         Self::ReadTemplates,
         Self::ManageTemplates,
         Self::ManageMessageTemplates,
@@ -254,6 +257,7 @@ mod tests {
                     | Action::ManageOwners
                     | Action::ManageApiKeys
                     | Action::ReadAudit
+                    | Action::EraseContacts
             );
             for role in [
                 Role::Sales,

@@ -35,6 +35,12 @@ pub enum DomainEvent {
         /// The contact that is its own again.
         parted_id: ContactId,
     },
+    /// A contact was erased: nothing of it is known any more but its id.
+    #[serde(rename_all = "camelCase")]
+    ContactErased {
+        /// The contact.
+        contact_id: ContactId,
+    },
     /// A person has a new number or user id.
     #[serde(rename_all = "camelCase")]
     ContactIdsChanged {
@@ -234,6 +240,7 @@ impl DomainEvent {
         match self {
             Self::ContactCreated { .. } => "contact.created",
             Self::ContactMerged { .. } => "contact.merged",
+            Self::ContactErased { .. } => "contact.erased",
             Self::ContactParted { .. } => "contact.parted",
             Self::ContactIdsChanged { .. } => "contact.ids_changed",
             Self::ContactMarketingChanged { .. } => "contact.marketing_changed",

@@ -78,6 +78,8 @@ pub struct Context<'a> {
     pub flows: &'a CompiledFlowSet,
     /// The key of the template whose message was tapped or answered, when the provider named a message that we know.
     pub tapped_template: Option<&'a str>,
+    /// The tenant blocked the contact: what they write is stored and not answered.
+    pub blocked: bool,
     /// What the contact said about marketing.
     pub marketing: Option<Marketing>,
     /// How people opt out and in.
@@ -150,6 +152,8 @@ pub enum Cause {
     HumanMode,
     /// The kind of message is stored, not answered; nor is a further file of a message.
     NotChatInput,
+    /// The tenant blocked the contact.
+    Blocked,
     /// The contact opted out of marketing, or in again.
     Consent {
         /// What they want.
@@ -176,6 +180,13 @@ pub fn step(context: &Context<'_>, message: &InboundMessage) -> Vec<Effect> {
     }
     if opens_window(&message.content) {
         memory.window = memory.window.after(sent_at, message.referral.is_some());
+    }
+    if context.blocked {
+        if memory != *context.conversation {
+            effects.push(Effect::Remember(memory));
+        }
+        effects.push(Effect::Because(Cause::Blocked));
+        return effects;
     }
     if message.further || !message.content.is_chat_input() {
         if memory != *context.conversation {

@@ -9,6 +9,7 @@ struct World {
     templates: BTreeMap<String, Arc<Template>>,
     flows: CompiledFlowSet,
     variables: BTreeMap<String, String>,
+    blocked: bool,
     marketing: Option<Marketing>,
     consent: ConsentSettings,
 }
@@ -55,6 +56,7 @@ fn world() -> World {
             .collect(),
         flows: CompiledFlowSet::new(&flows),
         variables: BTreeMap::from([("name".into(), "Ada".into())]),
+        blocked: false,
         marketing: None,
         consent: ConsentSettings::default(),
     }
@@ -118,6 +120,7 @@ fn run(
         templates: &world.templates,
         flows: &world.flows,
         tapped_template: tapped,
+        blocked: world.blocked,
         marketing: world.marketing,
         consent: &world.consent,
         variables: &world.variables,
@@ -425,4 +428,12 @@ fn whoever_opts_out_is_told_so_and_nothing_else() {
     let mut old = text("stop");
     old.sent_at = Some(NOW.minus(REPLAY_HORIZON + Duration::from_secs(1)));
     assert_eq!(run(&world, &fresh, None, &old).wish, None);
+}
+
+#[test]
+fn whom_the_tenant_blocked_gets_no_answer() {
+    let mut world = world();
+    world.blocked = true;
+    let out = run(&world, &ConversationState::default(), None, &text("hello"));
+    assert_eq!((out.reply, out.cause), (None, Some(Cause::Blocked)));
 }

@@ -80,6 +80,12 @@ pub enum Command {
         #[command(subcommand)]
         action: AuditAction,
     },
+    /// Show what is deleted by age on a running server, or delete it now
+    Retention {
+        /// What to do
+        #[command(subcommand)]
+        action: RetentionAction,
+    },
     /// Replace the keys under which a running server has sealed everything
     RotateKeys {
         /// Return at once instead of waiting for the end
@@ -440,6 +446,26 @@ pub enum AuditAction {
         /// What this command printed earlier: those ends have to be in the chains still
         #[arg(long, value_name = "PATH")]
         checkpoint: Option<PathBuf>,
+        /// Where
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+/// What to do about what is deleted by age.
+#[derive(Debug, Subcommand)]
+pub enum RetentionAction {
+    /// Show how long each thing is kept and how much is due
+    Show {
+        /// Where
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Delete what is due
+    Run {
+        /// Only count
+        #[arg(long)]
+        dry_run: bool,
         /// Where
         #[command(flatten)]
         remote: Remote,

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use self::cli::{Cli, Command};
-use self::commands::{audit, keys, people, remote};
+use self::commands::{audit, keys, people, remote, retention};
 use self::failure::Failure;
 use self::serve::{Role, Server};
 use self::settings::{Settings, Sources};
@@ -89,6 +89,9 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Audit { action } => {
             with_settings(async |settings| audit::run(&settings, &action).await)
+        }
+        Command::Retention { action } => {
+            with_settings(async |settings| retention::run(&settings, &action).await)
         }
         Command::RotateKeys { no_wait, remote } => {
             with_settings(async |settings| keys::rotate(&settings, &remote, no_wait).await)

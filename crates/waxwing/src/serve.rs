@@ -23,6 +23,8 @@ use waxwing_app::ingest::{self, InboxSignal, Ingest};
 use waxwing_app::keys::{self, RotationOptions};
 use waxwing_app::media::{self, FetchOptions, Files, MediaSignal, Vault};
 use waxwing_app::message_templates::{self, MessageTemplates, SyncOptions};
+use waxwing_app::privacy::{self, ErasureOptions};
+use waxwing_app::retention::Retention;
 use waxwing_app::runtime::{SystemClock, SystemIds};
 use waxwing_app::send::Send;
 use waxwing_app::unknown::{self as unknown_outcomes, LookupOptions};
@@ -35,7 +37,7 @@ use waxwing_providers::messaging::Endpoints;
 use waxwing_store::domain::unknown;
 use waxwing_store::{DatabaseUrl, Engine, Store, StoreConfig};
 
-use self::supervise::supervise;
+use self::supervise::{probe, supervise};
 use crate::data_dir::{self, DataDir};
 use crate::failure::Failure;
 use crate::http::Listener;
@@ -482,6 +484,12 @@ impl Wiring<'_> {
                 stop: self.stop.clone(),
             });
             running.push(supervise("keys", rotation, self.stop.clone(), tasks));
+            let erasure = privacy::run(ErasureOptions {
+                base: self.base.clone(),
+                node: self.node,
+                stop: self.stop.clone(),
+            });
+            running.push(supervise("erasure", erasure, self.stop.clone(), tasks));
         }
         Workers(Arc::new(move || {
             let state = |(name, ok): &(&'static str, Arc<AtomicBool>)| WorkerState {
@@ -490,6 +498,15 @@ impl Wiring<'_> {
             };
             running.iter().map(state).collect()
         }))
+    }
+
+    fn retention(&self) -> Retention {
+        let settings = self.settings;
+        Retention::new(
+            self.base.clone(),
+            settings.retention_days,
+            settings.contact_days,
+        )
     }
 
     fn message_templates(&self) -> MessageTemplates {
@@ -511,7 +528,7 @@ impl Wiring<'_> {
             name,
             role: role.word(),
             unknown_wait: self.settings.unknown_wait,
-            retention_days: self.settings.retention_days,
+            retention: self.retention(),
             stop,
         }
     }
@@ -553,6 +570,8 @@ impl Wiring<'_> {
                 ),
                 send: Send::new(base.clone(), self.directory.clone(), self.delivery.clone()),
                 message_templates: self.message_templates(),
+                retention: self.retention(),
+                stop: self.stop.clone(),
                 dead_letters: DeadLetters::new(base, self.delivery.clone(), self.inbox.clone()),
                 verify_token: settings.meta.verify_token.clone(),
             },
@@ -573,11 +592,4 @@ fn rate_card(settings: &Settings) -> Result<RateCard, Failure> {
     };
     let text = std::fs::read_to_string(file).map_err(|error| named(error.to_string()))?;
     RateCard::parse(&text).map_err(|error| named(error.to_string()))
-}
-
-/// This program itself reads what another process of it may have died of.
-fn probe() -> converse::Probe {
-    let program = std::env::current_exe().map(Into::into);
-    let command = program.map_or_else(|_| Vec::new(), |program| vec![program, "read".into()]);
-    converse::Probe { command }
 }

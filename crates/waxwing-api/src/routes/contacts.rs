@@ -57,6 +57,12 @@ pub struct ContactView {
     /// The contact that this one turned out to be.
     #[schema(value_type = Option<String>)]
     merged_into: Option<ContactId>,
+    /// Since when the contact is blocked.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    blocked_at: Option<Timestamp>,
+    /// When the contact was erased: nothing is known any more.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    erased_at: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -81,6 +87,8 @@ impl ContactView {
             marketing: record.marketing,
             marketing_at: record.marketing_at,
             merged_into: record.merged_into,
+            blocked_at: record.blocked_at,
+            erased_at: record.erased_at,
             created_at: record.created_at,
             updated_at: record.updated_at,
         })
@@ -147,6 +155,9 @@ pub struct ContactQuery {
     phone: Option<String>,
     /// The one with this user id.
     user_id: Option<String>,
+    /// Those that are blocked, in place of those that are not.
+    #[serde(default)]
+    blocked: bool,
 }
 
 /// The contact to merge.
@@ -188,6 +199,7 @@ async fn list_contacts(
         wanted.user_id = Some(user);
     }
     let filter = Filter {
+        blocked: query.blocked,
         alias: wanted.aliases().into_iter().next(),
         before: page.after::<Uuid>(LIST)?.map(ContactId::from_uuid),
     };

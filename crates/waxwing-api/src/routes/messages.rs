@@ -301,6 +301,8 @@ async fn queue(
             };
             Err(ApiError::invalid_field("outsideWindow", why).hint(WINDOW_HINT))
         }
+        Err(SendError::Blocked) => Err(ApiError::invalid_field("to", "is blocked here")
+            .hint("POST …/contacts/{id}/unblock lets messages through again.")),
         Err(SendError::OptedOut) => Err(ApiError::invalid_field(
             "to",
             "wants no marketing messages: the contact opted out",

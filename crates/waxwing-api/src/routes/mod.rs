@@ -21,6 +21,9 @@ pub mod media;
 pub mod message_templates;
 pub mod messages;
 pub mod opt_ins;
+pub mod privacy;
+mod privacy_export;
+pub mod retention;
 pub mod settings;
 pub mod templates;
 pub mod tenants;
@@ -52,6 +55,7 @@ const TENANT: &[Module] = &[
     media::routes,
     contacts::routes,
     opt_ins::routes,
+    privacy::routes,
     conversations::routes,
     dead_letters::routes,
     events::routes,
@@ -66,6 +70,7 @@ const PLATFORM: &[Module] = &[
     accounts::routes,
     keys::routes,
     audit::platform_routes,
+    retention::routes,
     tenants::routes,
     dead_letters::platform_routes,
 ];

@@ -2,14 +2,15 @@
 
 use crate::trail::Requested;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, Query, State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
+use waxwing_app::privacy;
 use waxwing_core::audit::{Actor, Change, Object};
 use waxwing_core::channel::{ChannelKind, Credentials, credential};
 use waxwing_core::ids::{ChannelId, TenantId};
@@ -24,10 +25,10 @@ use super::channels::form::ChannelView;
 use super::channels::view;
 use super::channels::{number_is_used, secret_warning};
 use super::settings::SettingsView;
-use crate::answer::{Success, Warning};
-use crate::auth::{PlatformAdmin, TenantScope};
+use crate::answer::{Done, Success, Warning};
+use crate::auth::{DEFAULT_TENANT_WORD, PlatformAdmin, TenantScope};
 use crate::check::Checks;
-use crate::errors::ApiResult;
+use crate::errors::{ApiError, ApiResult, ErrorBody};
 use crate::extract::ApiJson;
 use crate::page::{Page, PageQuery};
 use crate::state::ApiState;
@@ -39,7 +40,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(list_tenants))
         .routes(routes!(register_tenant))
-        .routes(routes!(get_tenant))
+        .routes(routes!(get_tenant, erase_tenant))
 }
 
 /// A tenant.
@@ -262,4 +263,58 @@ async fn get_tenant(scope: TenantScope) -> Json<TenantAnswer> {
         tenant: scope.tenant.into(),
         warnings: Vec::new(),
     })
+}
+
+/// That the caller means it.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct EraseQuery {
+    /// The name of the tenant, to show that it is this one.
+    name: Option<String>,
+}
+
+/// Erase a tenant
+///
+/// At once nobody gets in, its numbers are free and its keys are destroyed: nothing sealed of it opens again, wherever
+/// copies are. Its rows and files go in the background. It cannot be taken back.
+#[utoipa::path(
+    delete,
+    path = "/tenants/{tenant}",
+    tag = "tenants",
+    params(("tenant" = String, Path, description = "The tenant's id."), EraseQuery),
+    responses(
+        (status = 202, description = "It has begun.", body = Done),
+        (status = 409, description = "It is the default tenant, which stays.", body = ErrorBody),
+        (status = 422, description = "The name is not the tenant's.", body = ErrorBody),
+    )
+)]
+async fn erase_tenant(
+    State(state): State<ApiState>,
+    admin: PlatformAdmin,
+    Path(tenant): Path<String>,
+    Query(query): Query<EraseQuery>,
+) -> ApiResult<(StatusCode, Json<Done>)> {
+    let unknown = || ApiError::not_found("tenant");
+    if tenant == DEFAULT_TENANT_WORD {
+        return Err(ApiError::conflict("The default tenant stays."));
+    }
+    let id: TenantId = tenant.parse().map_err(|_| unknown())?;
+    if id == tenants::DEFAULT_TENANT {
+        return Err(ApiError::conflict("The default tenant stays."));
+    }
+    let found = state.store.read(move |tx| tenants::get(tx, id));
+    let record = found.await?.ok_or_else(unknown)?;
+    if query.name.as_deref() != Some(record.name.as_str()) {
+        return Err(ApiError::invalid_field(
+            "name",
+            "must be the name of the tenant",
+        ));
+    }
+    let begun = privacy::erase_tenant(&state.base(), id, admin.trail).await?;
+    if !begun {
+        return Err(unknown());
+    }
+    state.channels_changed().await;
+    tracing::warn!(tenant = %id, "a tenant is being erased");
+    Ok((StatusCode::ACCEPTED, Json(Done::default())))
 }

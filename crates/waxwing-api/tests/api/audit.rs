@@ -224,6 +224,18 @@ async fn people(log: &mut Watched) {
         .await;
 }
 
+/// A tenant that is erased: its log goes with it, so the operator's own tells of it.
+async fn erased(log: &mut Watched, tenant: &str) {
+    let path = format!("/api/tenants/{tenant}?name=N");
+    log.api.call("DELETE", &path, None).await.expect(202);
+    assert_eq!(log.count("tenant.erase").await, 1);
+    log.api
+        .get(&format!("/api/tenants/{tenant}"))
+        .await
+        .expect(404);
+    log.told.insert(("DELETE".into(), T.into()));
+}
+
 async fn setup(log: &mut Watched) {
     let made = log
         .api
@@ -239,6 +251,8 @@ async fn setup(log: &mut Watched) {
     assert_eq!(told.body["audit"][0]["actor"], "platform-admin");
     log.told
         .insert(("POST".into(), "/api/tenants/register".into()));
+
+    erased(log, &theirs).await;
 
     let route = format!("{T}/settings");
     log.act("PATCH", &route, "", json!({"sessionSeconds": 600}))
@@ -318,6 +332,13 @@ async fn messages(log: &mut Watched) {
         Value::Null,
     )
     .await;
+    let id = contact(&second);
+    let one = format!("{T}/contacts/{{id}}");
+    log.act("DELETE", &one, &id, Value::Null).await;
+    for what in ["unblock", "erase"] {
+        log.act("POST", &format!("{one}/{what}"), &id, Value::Null)
+            .await;
+    }
 }
 
 /// Makes a message one that came in.
@@ -393,6 +414,8 @@ async fn rest(log: &mut Watched) {
     )
     .await;
     upload(log).await;
+    log.act("POST", "/api/platform/retention/run", "", Value::Null)
+        .await;
     log.act("POST", "/api/keys/rotate", "", Value::Null).await;
     let channels = format!("/api/tenants/{}/channels", log.tenant);
     let all = log.api.get(&channels).await.expect(200);

@@ -87,6 +87,8 @@ async fn handles(base: &Base, endpoints: Arc<Endpoints>) -> AppHandles {
             endpoints,
             files,
         ),
+        retention: waxwing_app::retention::Retention::new(base.clone(), 90, 180),
+        stop: tokio::sync::watch::channel(false).1,
         dead_letters: DeadLetters::new(base.clone(), delivery, inbox),
         verify_token: None,
     }

@@ -227,6 +227,7 @@ impl Writer<'_> {
             templates: &config.templates,
             flows: &config.flows,
             tapped_template: tapped_template.as_deref(),
+            blocked: thread.blocked,
             marketing: thread.marketing,
             consent: &config.settings.consent,
             variables: &variables,

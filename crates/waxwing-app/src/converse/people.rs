@@ -50,6 +50,8 @@ pub(super) struct Thread {
     pub(super) phone: Option<String>,
     /// What the contact said about marketing.
     pub(super) marketing: Option<Marketing>,
+    /// The tenant blocked the contact.
+    pub(super) blocked: bool,
 }
 
 impl Writer<'_> {
@@ -270,6 +272,10 @@ impl Writer<'_> {
                 changed: false,
                 name: person.name.clone(),
                 phone: self.phone_of(tenant, person, fresh[position].person)?,
+                blocked: person
+                    .known
+                    .as_ref()
+                    .is_some_and(|known| known.blocked_at.is_some()),
                 marketing: person
                     .known
                     .as_ref()

@@ -28,7 +28,9 @@ pub(super) fn tell(
         let (status, error) = match message.held {
             Held::Waits | Held::Limited => continue,
             Held::Expired => ("expired", None),
-            Held::Failed | Held::OptedOut => ("failed", Some(message.held.refusal())),
+            Held::Failed | Held::OptedOut | Held::Blocked => {
+                ("failed", Some(message.held.refusal()))
+            }
         };
         if let Some(error) = &error {
             dead.push(DeadMessage {
@@ -70,5 +72,6 @@ const fn word(held: Held) -> &'static str {
         Held::Expired => "expired",
         Held::Failed => "failed",
         Held::OptedOut => "opted_out",
+        Held::Blocked => "blocked",
     }
 }

@@ -6,14 +6,16 @@ pub mod merges;
 #[cfg(test)]
 mod tests;
 
+use waxwing_core::consent::Marketing;
 use waxwing_core::identity::{Alias, Bsuid, Identity};
 use waxwing_core::ids::{ContactId, TenantId};
 use waxwing_core::phone::Phone;
 use waxwing_core::time::Timestamp;
 
 pub use self::identity::{NewIds, change_ids, marketing, set_marketing};
-pub use self::listing::{ContactRecord, Filter, list, record};
+pub use self::listing::{ContactRecord, Filter, list, record, set_blocked};
 use super::crypto::{BlindPurpose, Keyring, Place};
+use super::erasure;
 use crate::{StoreError, Tx, Value, inserts, params, row, statements};
 
 inserts! {
@@ -22,10 +24,10 @@ inserts! {
 }
 
 statements! {
-    FIND [tenant] = "SELECT c.id, c.profile_name, c.phone_sealed, c.user_id_sealed, c.marketing FROM contact_aliases a \
+    FIND [tenant] = "SELECT c.id, c.profile_name, c.phone_sealed, c.user_id_sealed, c.marketing, c.blocked_at FROM contact_aliases a \
         JOIN contacts c ON c.tenant_id = a.tenant_id AND c.id = a.contact_id \
         WHERE a.tenant_id = $1 AND a.kind = $2 AND a.value_hash = $3";
-    GET [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed, marketing FROM contacts WHERE tenant_id = $1 AND id = $2";
+    GET [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed, marketing, blocked_at FROM contacts WHERE tenant_id = $1 AND id = $2";
     ADD_ALIAS [tenant] = "INSERT INTO contact_aliases (tenant_id, kind, value_hash, contact_id, created_at) \
         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant_id, kind, value_hash) DO NOTHING";
     UPDATE [tenant] = "UPDATE contacts SET profile_name = COALESCE($3, profile_name), \
@@ -42,6 +44,7 @@ row! {
         phone_sealed: Option<Vec<u8>>,
         user_id_sealed: Option<Vec<u8>>,
         marketing: Option<String>,
+        blocked_at: Option<Timestamp>,
     }
 }
 
@@ -188,6 +191,7 @@ pub fn create_many(
 ) -> Result<(), StoreError> {
     let mut rows = Vec::with_capacity(contacts.len());
     let mut aliases = Vec::with_capacity(contacts.len());
+    let (mut known, mut owners) = (Vec::new(), Vec::new());
     for contact in contacts {
         let sealed = SealedIdentity::new(keyring, contact.tenant_id, contact.id, contact.identity);
         rows.push(params![
@@ -202,6 +206,8 @@ pub fn create_many(
         ]);
         for alias in contact.identity.aliases() {
             let mut key = alias_key(keyring, contact.tenant_id, &alias);
+            known.push(key.clone());
+            owners.push((contact.tenant_id, contact.id));
             key.extend([contact.id.into(), now.into()]);
             aliases.push(key);
         }
@@ -209,6 +215,12 @@ pub fn create_many(
     tx.insert_many(&ADD, &rows)?;
     if tx.execute_many(&ADD_ALIAS, &aliases)?.contains(&0) {
         return Err(StoreError::Busy);
+    }
+    // Somebody who was erased and comes back still wants no marketing.
+    for ((tenant, contact), since) in owners.into_iter().zip(erasure::suppressed(tx, &known)?) {
+        if let Some(since) = since {
+            set_marketing(tx, tenant, contact, Marketing::OptedOut, since, now)?;
+        }
     }
     Ok(())
 }

@@ -44,6 +44,8 @@ pub enum Held {
     Failed,
     /// It failed: it is marketing, and the contact opted out.
     OptedOut,
+    /// It failed: the tenant blocked the contact.
+    Blocked,
 }
 
 /// A message that did not pass the gate.
@@ -68,6 +70,9 @@ impl Held {
                 ErrorClass::OptedOut,
                 "the contact wants no marketing messages",
             ),
+            Self::Blocked => {
+                ProviderError::own(ErrorClass::Permanent, "the contact is blocked here")
+            }
             _ => ProviderError::own(
                 ErrorClass::WindowClosed,
                 "the customer service window is closed",
@@ -87,6 +92,7 @@ pub(super) struct AtGate<'a> {
     pub(super) outside: Option<&'a OutsideWindow>,
     pub(super) window_expires_at: Option<Timestamp>,
     pub(super) marketing: Option<Marketing>,
+    pub(super) blocked: bool,
 }
 
 /// Lets a claimed message pass, perhaps as another one, or takes its claim back. `None`: it passes.
@@ -99,6 +105,10 @@ pub(super) fn pass(
         expires_at,
         free_entry_until: None,
     };
+    if message.blocked {
+        end(tx, &message, Held::Blocked, now)?;
+        return Ok(Some(Held::Blocked));
+    }
     if !may_send(message.purpose, message.marketing) {
         end(tx, &message, Held::OptedOut, now)?;
         return Ok(Some(Held::OptedOut));

@@ -10,6 +10,7 @@ pub mod conversations;
 pub mod costs;
 pub mod crypto;
 pub mod dead_letters;
+pub mod erasure;
 pub mod flows;
 pub mod gate;
 pub mod inbox;
@@ -109,6 +110,16 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "dead_letters",
         statements: dead_letters::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "erasure",
+        statements: erasure::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "erasure::tenant",
+        statements: erasure::tenant::STATEMENTS,
         inserts: &[],
     },
     Module {

@@ -38,7 +38,7 @@ statements! {
           AND (e.status = 'queued' OR e.outcome_unknown = FALSE OR e.unknown_at > $6) LIMIT 1 OFFSET 0) \
         AND EXISTS (SELECT 1 FROM channels c WHERE c.tenant_id = $1 AND c.id = messages.channel_id AND c.status = 'active' AND c.paused_until <= $5) \
         RETURNING id, conversation_id, contact_id, channel_id, content, purpose, attempts, attempt_id, reply_to, may_be_duplicate, outside_window";
-    RECIPIENT [tenant] = "SELECT c.phone_sealed, c.user_id_sealed, v.window_expires_at, c.marketing FROM contacts c \
+    RECIPIENT [tenant] = "SELECT c.phone_sealed, c.user_id_sealed, v.window_expires_at, c.marketing, c.blocked_at FROM contacts c \
         JOIN conversations v ON v.tenant_id = $1 AND v.id = $3 WHERE c.tenant_id = $1 AND c.id = $2";
     SENT [tenant] = "UPDATE messages SET status = 'sent', rank = 20, sent_at = COALESCE(sent_at, $4), provider_id_sealed = COALESCE(provider_id_sealed, $5), \
         provider_id_hash = COALESCE(provider_id_hash, $6), claimed_by = NULL, outcome_unknown = FALSE, unknown_at = NULL, error_class = NULL, error_code = NULL, \
@@ -90,6 +90,7 @@ row! {
         user_id_sealed: Option<Vec<u8>>,
         window_expires_at: Option<Timestamp>,
         marketing: Option<String>,
+        blocked_at: Option<Timestamp>,
     }
 }
 
@@ -238,6 +239,7 @@ pub fn claim(
             outside: gate::choice(row.outside_window.as_ref()),
             window_expires_at: recipient.window_expires_at,
             marketing: recipient.marketing.as_deref().and_then(Marketing::parse),
+            blocked: recipient.blocked_at.is_some(),
         };
         match gate::pass(tx, at_gate, now)? {
             None => {

@@ -32,6 +32,23 @@ statements! {
     /// Hours, not times.
     PORTFOLIO_PEOPLE [global] = "DELETE FROM portfolio_people WHERE (portfolio_id, contact_id) IN \
         (SELECT portfolio_id, contact_id FROM portfolio_people WHERE hour < $1 / 3600000000 LIMIT $2)";
+    COUNT_WEBHOOK_EVENTS [global, scan: "asked for by hand"] =
+        "SELECT count(*) FROM webhook_events WHERE id < $1 AND state <> 'pending'";
+    COUNT_OUTBOX_EVENTS [global, scan: "asked for by hand"] = "SELECT count(*) FROM outbox_events WHERE id < $1";
+    COUNT_PARKED_STATUSES [global, scan: "asked for by hand"] = "SELECT count(*) FROM parked_statuses WHERE parked_at < $1";
+    COUNT_INBOUND_MARKS [global, scan: "asked for by hand"] = "SELECT count(*) FROM inbound_marks WHERE seen_at < $1";
+    COUNT_MESSAGES [global, scan: "asked for by hand"] =
+        "SELECT count(*) FROM messages WHERE id < $1 AND status NOT IN ('queued', 'sending')";
+    COUNT_MESSAGE_COSTS [global, scan: "asked for by hand"] = "SELECT count(*) FROM message_costs WHERE message_id < $1";
+    COUNT_PROVIDER_ASSETS [global, scan: "asked for by hand"] = "SELECT count(*) FROM provider_assets WHERE expires_at < $1";
+    COUNT_PORTFOLIO_PEOPLE [global, scan: "asked for by hand"] =
+        "SELECT count(*) FROM portfolio_people WHERE hour < $1 / 3600000000";
+    COUNT_DEAD_LETTERS [global, scan: "asked for by hand"] =
+        "SELECT count(*) FROM dead_letters WHERE created_at < $1 AND resolved_at IS NOT NULL";
+    COUNT_SESSIONS [global, scan: "asked for by hand"] = "SELECT count(*) FROM sessions WHERE expires_at < $1";
+    COUNT_INVITATIONS [global, scan: "asked for by hand"] = "SELECT count(*) FROM invitations WHERE expires_at < $1";
+    COUNT_AUDIT_ENTRIES [global, scan: "asked for by hand"] =
+        "SELECT count(*) FROM audit_entries WHERE book = 'audit' AND tenant_id > $2 AND id < $1";
     DEAD_LETTERS [tenant] = "DELETE FROM dead_letters WHERE (tenant_id, id) IN \
         (SELECT tenant_id, id FROM dead_letters WHERE created_at < $1 AND resolved_at IS NOT NULL LIMIT $2)";
 }
@@ -112,7 +129,7 @@ impl Aging {
 }
 
 /// The lowest id that can be made at a moment: ids begin with the time in milliseconds.
-fn first_id(at: Timestamp) -> Uuid {
+pub(super) fn first_id(at: Timestamp) -> Uuid {
     let millis = u64::try_from(at.micros() / 1_000).unwrap_or(0);
     Uuid::from_u128(u128::from(millis) << 80)
 }
@@ -138,6 +155,43 @@ pub fn delete_older(
         Aging::Invitations => invitations::delete_over(tx, before, limit),
         Aging::OutboxEvents | Aging::Messages | Aging::MessageCosts | Aging::AuditEntries => Ok(0),
     }
+}
+
+/// How many rows are older than `before`. All rows may be looked at: for people who ask, not for every hour.
+///
+/// # Errors
+/// What the database says.
+pub fn count_older(tx: &mut Tx<'_>, what: Aging, before: Timestamp) -> Result<u64, StoreError> {
+    let (by_id, by_time) = (params![first_id(before)], params![before]);
+    match what {
+        Aging::WebhookEvents => tx.query_one(&COUNT_WEBHOOK_EVENTS, &by_id),
+        Aging::OutboxEvents => tx.query_one(&COUNT_OUTBOX_EVENTS, &by_id),
+        Aging::Messages => tx.query_one(&COUNT_MESSAGES, &by_id),
+        Aging::MessageCosts => tx.query_one(&COUNT_MESSAGE_COSTS, &by_id),
+        Aging::AuditEntries => {
+            let values = params![first_id(before), Uuid::nil()];
+            tx.query_one(&COUNT_AUDIT_ENTRIES, &values)
+        }
+        Aging::ParkedStatuses => tx.query_one(&COUNT_PARKED_STATUSES, &by_time),
+        Aging::InboundMarks => tx.query_one(&COUNT_INBOUND_MARKS, &by_time),
+        Aging::DeadLetters => tx.query_one(&COUNT_DEAD_LETTERS, &by_time),
+        Aging::ProviderAssets => tx.query_one(&COUNT_PROVIDER_ASSETS, &by_time),
+        Aging::PortfolioPeople => tx.query_one(&COUNT_PORTFOLIO_PEOPLE, &by_time),
+        Aging::Sessions => tx.query_one(&COUNT_SESSIONS, &by_time),
+        Aging::Invitations => tx.query_one(&COUNT_INVITATIONS, &by_time),
+    }
+}
+
+/// The next tenants behind `after`, a page of them.
+///
+/// # Errors
+/// What the database says.
+pub fn tenants_after(
+    tx: &mut Tx<'_>,
+    after: Option<TenantId>,
+) -> Result<Vec<TenantId>, StoreError> {
+    let after = after.map_or(Uuid::nil(), TenantId::uuid);
+    tx.query(&TENANTS, &params![after, TENANTS_LOOKED_AT])
 }
 
 /// What a look at some tenants found.

@@ -27,12 +27,12 @@ statements! {
         "INSERT INTO tenants (id, name, settings, config_version, created_at, updated_at) VALUES ($1, $2, $3, 1, $4, $4) \
          ON CONFLICT (id) DO NOTHING";
     FIND_TENANT [global] =
-        "SELECT id, name, settings, config_version, created_at, updated_at FROM tenants WHERE id = $1";
+        "SELECT id, name, settings, config_version, created_at, updated_at FROM tenants WHERE id = $1 AND erasing_since IS NULL";
     LOCK_TENANT [global] =
-        "SELECT id, name, settings, config_version, created_at, updated_at FROM tenants WHERE id = $1 {lock}";
+        "SELECT id, name, settings, config_version, created_at, updated_at FROM tenants WHERE id = $1 AND erasing_since IS NULL {lock}";
     LIST_TENANTS [global] =
         "SELECT id, name, settings, config_version, created_at, updated_at FROM tenants \
-         WHERE id > $1 ORDER BY id LIMIT $2";
+         WHERE id > $1 AND erasing_since IS NULL ORDER BY id LIMIT $2";
     UPDATE_TENANT [global] =
         "UPDATE tenants SET name = $2, settings = $3, config_version = config_version + 1, updated_at = $4 WHERE id = $1";
     BUMP_CONFIG [global] =

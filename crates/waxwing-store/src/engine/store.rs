@@ -132,6 +132,10 @@ impl fmt::Debug for StoreConfig {
 }
 
 /// A queue to database threads with a bounded number of places.
+/// How often, and after what pause, the thread of the log is asked when it is busy.
+const SCRUB_TRIES: usize = 20;
+const SCRUB_AGAIN: Duration = Duration::from_millis(200);
+
 pub(crate) struct Lane {
     queue: Sender<Message>,
     slots: Arc<Semaphore>,
@@ -356,6 +360,31 @@ impl Store {
         if joined.await.is_err() {
             tracing::error!("a database thread ended by a panic");
         }
+    }
+
+    /// Takes what was overwritten out of the database's own log, as far as that is ours to do: on SQLite the write-ahead
+    /// log is emptied (freed pages are zeroed as they are freed). On PostgreSQL old row versions go with the next vacuum.
+    pub async fn scrub(&self) {
+        for _ in 0..SCRUB_TRIES {
+            let asked = {
+                let workers = self
+                    .inner
+                    .workers
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                match &*workers {
+                    Some(Workers::Sqlite(threads)) => threads.empty_log(),
+                    _ => return,
+                }
+            };
+            if let Some(done) = asked
+                && tokio::time::timeout(LONGEST_BULK_WAIT, done).await.is_ok()
+            {
+                return;
+            }
+            tokio::time::sleep(SCRUB_AGAIN).await;
+        }
+        tracing::debug!("the log of the database is emptied by a later commit");
     }
 
     async fn submit<T, F>(&self, lane: &Lane, kind: Kind, closure: F) -> Result<T, StoreError>

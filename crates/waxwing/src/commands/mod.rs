@@ -8,3 +8,4 @@ pub mod keys;
 pub mod migrate;
 pub mod people;
 pub mod remote;
+pub mod retention;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use waxwing_app::converse;
 
 /// Runs a worker. A process whose worker ended before its time is of no use, and only its successor knows how to deal
 /// with what was in hand: it ends at once, without taking its leave.
@@ -28,4 +29,11 @@ pub fn supervise(
         }
     });
     (name, running)
+}
+
+/// This program itself reads what another process of it may have died of.
+pub fn probe() -> converse::Probe {
+    let program = std::env::current_exe().map(Into::into);
+    let command = program.map_or_else(|_| Vec::new(), |program| vec![program, "read".into()]);
+    converse::Probe { command }
 }

@@ -87,6 +87,8 @@ pub struct Settings {
     pub rate_card: Option<PathBuf>,
     /// How long messages are kept, in days.
     pub retention_days: u32,
+    /// How long contacts are kept of whom nothing is heard, in days.
+    pub contact_days: u32,
     /// Whether media are fetched and sent.
     pub media: bool,
     /// The bucket that holds the files; `None`: a folder in the data directory.
@@ -216,6 +218,7 @@ impl Settings {
             channels: channels::of(values),
             rate_card: text("RATE_CARD").map(PathBuf::from),
             retention_days: number("WHATSAPP_MESSAGE_RETENTION_DAYS"),
+            contact_days: number("CONTACT_RETENTION_DAYS"),
             media: values
                 .get("WHATSAPP_ENABLE_MEDIA")
                 .and_then(switch)

@@ -376,6 +376,12 @@ pub const SPECS: &[Spec] = &[
         "how long messages and raw webhooks are kept; messages at least 90 days",
     ),
     spec(
+        "CONTACT_RETENTION_DAYS",
+        Form::Number(1, 36_500),
+        "180",
+        "a contact of whom nothing was heard for so long is erased",
+    ),
+    spec(
         "SESSION_TTL_SECONDS",
         Form::Number(60, 30 * 86_400),
         "3600",

@@ -18,6 +18,7 @@ mod media_everywhere;
 mod message_templates;
 mod message_templates_everywhere;
 mod pacing;
+mod privacy;
 mod readme;
 mod receipts;
 mod resources;

@@ -9,10 +9,11 @@ use crate::domain::crypto::Keyring;
 use crate::{SqlBuilder, StoreError, Tx, Value, params, row, statements};
 
 statements! {
-    GET [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed, marketing, marketing_at, merged_into, created_at, updated_at \
+    GET [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed, marketing, marketing_at, merged_into, blocked_at, erased_at, created_at, updated_at \
         FROM contacts WHERE tenant_id = $1 AND id = $2";
-    LIST [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed, marketing, marketing_at, merged_into, created_at, updated_at \
-        FROM contacts WHERE tenant_id = $1 AND merged_into IS NULL";
+    LIST [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed, marketing, marketing_at, merged_into, blocked_at, erased_at, created_at, updated_at \
+        FROM contacts WHERE tenant_id = $1 AND merged_into IS NULL AND erased_at IS NULL";
+    SET_BLOCKED [tenant] = "UPDATE contacts SET blocked_at = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2 AND erased_at IS NULL";
     BY_ALIAS [tenant] = "SELECT contact_id FROM contact_aliases WHERE tenant_id = $1 AND kind = $2 AND value_hash = $3";
 }
 
@@ -27,6 +28,8 @@ row! {
         marketing: Option<String>,
         marketing_at: Option<Timestamp>,
         merged_into: Option<ContactId>,
+        blocked_at: Option<Timestamp>,
+        erased_at: Option<Timestamp>,
         created_at: Timestamp,
         updated_at: Timestamp,
     }
@@ -37,6 +40,8 @@ row! {
 pub struct Filter {
     /// The one that this id leads to.
     pub alias: Option<Alias>,
+    /// Those that are blocked, or those that are not.
+    pub blocked: bool,
     /// Only those made before this one, for paging.
     pub before: Option<ContactId>,
 }
@@ -60,10 +65,36 @@ pub fn list(
         };
         sql = sql.push(" AND id = ?", &[contact.into()]);
     }
+    // Whoever asks for one person gets it either way.
+    if filter.alias.is_none() {
+        sql = sql.push(
+            if filter.blocked {
+                " AND blocked_at IS NOT NULL"
+            } else {
+                " AND blocked_at IS NULL"
+            },
+            &[],
+        );
+    }
     if let Some(before) = filter.before {
         sql = sql.push(" AND id < ?", &[before.into()]);
     }
     tx.query_dynamic(&sql.push(" ORDER BY id DESC LIMIT ?", &[Value::from(limit)]))
+}
+
+/// Blocks a contact at a moment, or lets it in again. `false` when the tenant has no such contact.
+///
+/// # Errors
+/// What the database says.
+pub fn set_blocked(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    id: ContactId,
+    blocked: bool,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let since = blocked.then_some(now);
+    Ok(tx.execute(&SET_BLOCKED, &params![tenant, id, since, now])? == 1)
 }
 
 /// One contact, also one that was merged into another.

@@ -221,6 +221,7 @@ fn lend(
         phone_sealed: from.phone_sealed.clone(),
         user_id_sealed: from.user_id_sealed.clone(),
         marketing: None,
+        blocked_at: None,
     };
     let identity = waxwing_core::identity::Identity {
         phone: row.phone(keyring, tenant)?,

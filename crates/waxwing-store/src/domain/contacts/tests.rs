@@ -215,6 +215,7 @@ store_test!(the_latest_wish_about_marketing_counts, |db| async move {
         let alias = identity(Some(PHONE), None).aliases().remove(0);
         assert_eq!(alias.kind, AliasKind::Phone);
         let filter = Filter {
+            blocked: false,
             alias: Some(alias),
             before: None,
         };

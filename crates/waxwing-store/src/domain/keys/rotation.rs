@@ -54,6 +54,8 @@ statements! {
     SET_SOURCES [tenant] = "UPDATE media SET source_sealed = $4 WHERE tenant_id = $1 AND id = $2 AND source_sealed = $3";
     FILENAMES [tenant] = "SELECT id, filename_sealed FROM media WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     SET_FILENAMES [tenant] = "UPDATE media SET filename_sealed = $4 WHERE tenant_id = $1 AND id = $2 AND filename_sealed = $3";
+    NEEDLES [tenant] = "SELECT id, needles_sealed FROM erasures WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    SET_NEEDLES [tenant] = "UPDATE erasures SET needles_sealed = $4 WHERE tenant_id = $1 AND id = $2 AND needles_sealed = $3";
     CHANGES [tenant] = "SELECT id, change_sealed FROM audit_entries WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     SET_CHANGES [tenant] = "UPDATE audit_entries SET change_sealed = $4 WHERE tenant_id = $1 AND id = $2 AND change_sealed = $3";
     BODIES [global] = "SELECT id, body_sealed FROM webhook_events WHERE id > $1 ORDER BY id LIMIT $2";
@@ -115,6 +117,7 @@ const OF_TENANTS: &[SealedColumn] = &[
     column("parked_statuses", "update_sealed", &PARKED, &SET_PARKED),
     column("media", "source_sealed", &SOURCES, &SET_SOURCES),
     column("media", "filename_sealed", &FILENAMES, &SET_FILENAMES),
+    column("erasures", "needles_sealed", &NEEDLES, &SET_NEEDLES),
     CHANGES_COLUMN,
 ];
 

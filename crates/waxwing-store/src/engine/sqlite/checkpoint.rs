@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
+use tokio::sync::oneshot;
 
 use super::Fatal;
 use super::connection::{Connection, Role};
@@ -25,6 +26,14 @@ const RESTS: u8 = 0;
 const WORKS: u8 = 1;
 const HAS_COPIED: u8 = 2;
 
+/// What the thread is asked for.
+pub(crate) enum Request {
+    /// Copy what can be copied without being in anybody's way.
+    Copy,
+    /// Copy everything and cut the log to nothing: what was deleted must not live on there. Writers wait meanwhile.
+    Empty(oneshot::Sender<()>),
+}
+
 /// What the writer and the thread know of the log.
 #[derive(Clone)]
 pub(crate) struct Progress {
@@ -34,11 +43,11 @@ pub(crate) struct Progress {
     asked_at: Arc<AtomicI32>,
     /// What the thread does: [`RESTS`], [`WORKS`] or [`HAS_COPIED`].
     thread: Arc<AtomicU8>,
-    requests: Sender<()>,
+    requests: Sender<Request>,
 }
 
 impl Progress {
-    pub(crate) fn new(requests: Sender<()>) -> Self {
+    pub(crate) fn new(requests: Sender<Request>) -> Self {
         let zero = || Arc::new(AtomicI32::new(0));
         Self {
             pages: zero(),
@@ -69,7 +78,7 @@ impl Progress {
         if thread == HAS_COPIED {
             self.thread.store(RESTS, Ordering::Release);
             if pages >= HELP_FROM {
-                copy(connection, fatal);
+                copy(connection, fatal, "PASSIVE");
             }
             if pages >= WARN_FROM {
                 tracing::warn!(
@@ -81,7 +90,7 @@ impl Progress {
         if thread != WORKS && pages - self.asked_at.load(Ordering::Relaxed) >= ASK_EACH {
             self.asked_at.store(pages, Ordering::Relaxed);
             self.thread.store(WORKS, Ordering::Release);
-            if self.requests.try_send(()).is_err() {
+            if self.requests.try_send(Request::Copy).is_err() {
                 self.thread.store(RESTS, Ordering::Release);
             }
         }
@@ -99,26 +108,36 @@ impl Checkpointer {
     }
 
     /// Works until the writer, which holds the sender, is gone.
-    pub(crate) fn run(self, requests: &Receiver<()>, thread: &AtomicU8) {
+    pub(crate) fn run(self, requests: &Receiver<Request>, thread: &AtomicU8) {
         let mut connection = None;
-        while requests.recv().is_ok() {
+        while let Ok(request) = requests.recv() {
             if connection.is_none() {
                 connection = Connection::open(&self.path, Role::Checkpointer)
                     .inspect_err(|error| tracing::warn!(%error, "the log cannot be copied back"))
                     .ok();
             }
-            if let Some(connection) = &connection {
-                copy(connection, &self.fatal);
+            match (request, &connection) {
+                (Request::Copy, connection) => {
+                    if let Some(connection) = connection {
+                        copy(connection, &self.fatal, "PASSIVE");
+                    }
+                    thread.store(HAS_COPIED, Ordering::Release);
+                }
+                (Request::Empty(done), Some(connection)) => {
+                    copy(connection, &self.fatal, "TRUNCATE");
+                    // Whoever asked may have stopped waiting.
+                    let _ = done.send(());
+                }
+                (Request::Empty(_), None) => {}
             }
-            thread.store(HAS_COPIED, Ordering::Release);
         }
     }
 }
 
-fn copy(connection: &Connection, fatal: &Fatal) {
+fn copy(connection: &Connection, fatal: &Fatal, how: &str) {
     let result = connection
         .raw()
-        .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        .query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| {
             row.get::<_, i64>(0)
         })
         .map_err(|error| connection.error(error));

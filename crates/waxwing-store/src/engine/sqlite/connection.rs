@@ -57,7 +57,7 @@ impl Connection {
         let cache_kib = if role == Role::Writer { 65_536 } else { 4_096 };
         raw.execute_batch(&format!(
             "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
-             PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 0; PRAGMA wal_autocheckpoint = 0; \
+             PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON; PRAGMA mmap_size = 0; PRAGMA wal_autocheckpoint = 0; \
              PRAGMA cache_size = -{cache_kib};"
         ))?;
         if role == Role::Reader {

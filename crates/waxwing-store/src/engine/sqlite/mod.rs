@@ -69,6 +69,7 @@ pub(crate) struct Threads {
     readers: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
     checkpointer: JoinHandle<()>,
+    log: Sender<checkpoint::Request>,
     /// Held as long as the threads live: one process for each file.
     lock: File,
 }
@@ -95,7 +96,7 @@ impl Threads {
 
         let checkpointer = checkpoint::Checkpointer::new(path.clone(), fatal.clone());
         let (requests, request_queue) = bounded(1);
-        let progress = checkpoint::Progress::new(requests);
+        let progress = checkpoint::Progress::new(requests.clone());
         let thread = progress.thread();
         let (opened, is_open) = oneshot::channel();
         let (writer_path, writer_fatal) = (path.clone(), fatal);
@@ -135,10 +136,18 @@ impl Threads {
                 readers,
                 writer,
                 checkpointer,
+                log: requests,
                 lock,
             },
             queues,
         ))
+    }
+
+    /// Asks for an empty log; resolves when it is. An error when the thread has other things to do.
+    pub(crate) fn empty_log(&self) -> Option<oneshot::Receiver<()>> {
+        let (done, is_done) = oneshot::channel();
+        let asked = self.log.try_send(checkpoint::Request::Empty(done));
+        asked.ok().map(|()| is_done)
     }
 
     /// Lets the threads finish what waits and joins them. The writer closes last and copies the log back.
@@ -155,6 +164,7 @@ impl Threads {
             .filter(Result::is_err)
             .count();
         let writer = self.writer.join();
+        drop(self.log);
         let checkpointer = self.checkpointer.join();
         if panicked > 0 || writer.is_err() || checkpointer.is_err() {
             tracing::error!("a database thread ended by a panic");
