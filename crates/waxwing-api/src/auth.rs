@@ -155,18 +155,29 @@ impl FromRequestParts<ApiState> for Authorized {
 }
 
 async fn known(state: &ApiState, token: &str) -> Result<Caller, ApiError> {
-    match state.app.accounts.known(token).await? {
-        None => Err(ApiError::unauthorized()),
-        Some(Known::User(session)) => Ok(Caller::User(session)),
+    let (caller, credential) = match state.app.accounts.known(token).await? {
+        None => return Err(ApiError::unauthorized()),
+        Some(Known::User(session)) => (Caller::User(session), session.id.uuid()),
         Some(Known::ApiKey {
             id,
             tenant_id,
             role,
-        }) => Ok(Caller::ApiKey {
-            id,
-            tenant_id,
-            role,
-        }),
+        }) => {
+            let caller = Caller::ApiKey {
+                id,
+                tenant_id,
+                role,
+            };
+            (caller, id.uuid())
+        }
+    };
+    let tenant = caller.own_tenant().map(TenantId::uuid);
+    let rates = &state.settings.rates;
+    match rates.take(credential, tenant, state.now()) {
+        None => Ok(caller),
+        Some(wait) => Err(ApiError::throttled(wait).hint(
+            "Wait as long as Retry-After says. API_REQUESTS_PER_MINUTE sets how many requests a login or key may make.",
+        )),
     }
 }
 

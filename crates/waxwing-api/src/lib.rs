@@ -14,6 +14,7 @@ pub mod extract;
 pub mod layers;
 pub mod openapi;
 pub mod page;
+pub mod rates;
 pub mod routes;
 pub mod state;
 pub mod trail;

@@ -148,6 +148,10 @@ fn add_errors(operation: &mut Operation, has_names: bool) {
         errors.push(("401", "No credential, or one that is not known."));
         errors.push(("403", "The credential does not allow it."));
         errors.push((
+            "429",
+            "The credential, or the tenant, is too fast; try again after `Retry-After` seconds.",
+        ));
+        errors.push((
             "503",
             "The database is away or busy; try again after `Retry-After` seconds.",
         ));

@@ -19,6 +19,7 @@ use waxwing_store::domain::crypto::Keyring;
 
 use crate::address::Network;
 use crate::auth::AdminTokens;
+use crate::rates::CallerRates;
 use crate::trail::Reads;
 
 /// The state of the API. Cheap to clone.
@@ -49,6 +50,8 @@ pub struct ApiSettings {
     pub admin: AdminTokens,
     /// Whether anybody may make an account with a tenant.
     pub registration: bool,
+    /// How fast callers may be.
+    pub rates: CallerRates,
     /// The proxies that are believed about where a request comes from.
     pub trusted_proxies: Vec<Network>,
     /// Whether the platform has an app secret, so that a channel needs none of its own.

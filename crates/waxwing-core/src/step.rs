@@ -80,6 +80,8 @@ pub struct Context<'a> {
     pub tapped_template: Option<&'a str>,
     /// The tenant blocked the contact: what they write is stored and not answered.
     pub blocked: bool,
+    /// The contact has written more in the last minute than a bot has to read.
+    pub flooding: bool,
     /// What the contact said about marketing.
     pub marketing: Option<Marketing>,
     /// How people opt out and in.
@@ -154,6 +156,8 @@ pub enum Cause {
     NotChatInput,
     /// The tenant blocked the contact.
     Blocked,
+    /// The contact writes more than a bot has to read.
+    TooMany,
     /// The contact opted out of marketing, or in again.
     Consent {
         /// What they want.
@@ -227,7 +231,9 @@ pub fn step(context: &Context<'_>, message: &InboundMessage) -> Vec<Effect> {
         effects.push(Effect::Consent(wish));
         return effects;
     }
-    let decision = if memory.mode == Mode::Human {
+    let decision = if context.flooding && memory.mode == Mode::Bot {
+        Decision::silent(Cause::TooMany)
+    } else if memory.mode == Mode::Human {
         Decision::silent(Cause::HumanMode)
     } else if too_old {
         Decision::silent(Cause::TooOld)

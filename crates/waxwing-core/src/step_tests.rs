@@ -10,6 +10,7 @@ struct World {
     flows: CompiledFlowSet,
     variables: BTreeMap<String, String>,
     blocked: bool,
+    flooding: bool,
     marketing: Option<Marketing>,
     consent: ConsentSettings,
 }
@@ -57,6 +58,7 @@ fn world() -> World {
         flows: CompiledFlowSet::new(&flows),
         variables: BTreeMap::from([("name".into(), "Ada".into())]),
         blocked: false,
+        flooding: false,
         marketing: None,
         consent: ConsentSettings::default(),
     }
@@ -121,6 +123,7 @@ fn run(
         flows: &world.flows,
         tapped_template: tapped,
         blocked: world.blocked,
+        flooding: world.flooding,
         marketing: world.marketing,
         consent: &world.consent,
         variables: &world.variables,
@@ -436,4 +439,15 @@ fn whom_the_tenant_blocked_gets_no_answer() {
     world.blocked = true;
     let out = run(&world, &ConversationState::default(), None, &text("hello"));
     assert_eq!((out.reply, out.cause), (None, Some(Cause::Blocked)));
+}
+
+#[test]
+fn a_flood_is_stored_and_not_answered_but_stop_is_heard() {
+    let mut world = world();
+    world.flooding = true;
+    let fresh = ConversationState::default();
+    let out = run(&world, &fresh, None, &text("hello"));
+    assert_eq!((out.reply, out.cause), (None, Some(Cause::TooMany)));
+    let out = run(&world, &fresh, None, &text("stop"));
+    assert_eq!(out.wish, Some(Marketing::OptedOut));
 }

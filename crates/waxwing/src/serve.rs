@@ -12,6 +12,7 @@ use axum::{Extension, Router};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use waxwing_api::auth::AdminTokens;
+use waxwing_api::rates::CallerRates;
 use waxwing_api::routes::health::{self, Redis, WorkerState, Workers};
 use waxwing_api::{ApiSettings, ApiState, AppHandles};
 use waxwing_app::accounts::Accounts;
@@ -419,6 +420,7 @@ impl Wiring<'_> {
                 delivery: self.delivery.clone(),
                 media: self.media.clone(),
                 files: self.settings.media.then(|| self.settings.files_keep()),
+                flood: Some(self.settings.flood),
                 node: self.node,
                 unclean: self.unclean,
                 rates: Arc::clone(&self.rates),
@@ -550,6 +552,7 @@ impl Wiring<'_> {
             settings: Arc::new(ApiSettings {
                 admin,
                 registration: settings.registration,
+                rates: CallerRates::new(settings.api_rate),
                 trusted_proxies: settings.trusted_proxies.clone(),
                 platform_app_secret: secret.is_some(),
                 message_templates: settings.message_templates,

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use http::{Request, StatusCode, header};
 use serde_json::{Value, json};
+use waxwing_api::rates::CallerRates;
 
 use crate::support::{Answer, Api};
 
@@ -355,4 +356,20 @@ async fn an_api_key_is_shown_once_and_ends_when_it_is_revoked() {
     .await
     .expect_error(422, &["expiresAt"]);
     api.end().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_asks_too_fast_waits_and_others_do_not() {
+    let api = Api::with(|settings| settings.rates = CallerRates::new(8)).await;
+    register(&api, "ada@bank.test").await.expect(201);
+    let fast = token(&login(&api, "ada@bank.test", PASSWORD).await);
+    let other = token(&login(&api, "ada@bank.test", PASSWORD).await);
+    let me = async |token: &str| as_user(&api, token, "GET", "/api/auth/me", None).await;
+    for _ in 0..2 {
+        me(&fast).await.expect(200);
+    }
+    let refused = me(&fast).await.expect_error(429, &[]);
+    assert!(refused.body["hint"].is_string(), "{}", refused.text);
+    assert!(refused.headers.contains_key(header::RETRY_AFTER));
+    me(&other).await.expect(200);
 }

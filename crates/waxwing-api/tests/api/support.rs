@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 use waxwing_api::auth::AdminTokens;
+use waxwing_api::rates::CallerRates;
 use waxwing_api::{ApiSettings, ApiState, AppHandles, router};
 use waxwing_app::Base;
 use waxwing_app::accounts::Accounts;
@@ -154,6 +155,7 @@ impl Api {
         let mut settings = ApiSettings {
             admin: AdminTokens::new(Some(&Secret::new(ADMIN)), None, true),
             registration: true,
+            rates: CallerRates::new(1_000_000),
             trusted_proxies: Vec::new(),
             platform_app_secret: true,
             message_templates: true,

@@ -76,6 +76,8 @@ pub(super) struct Tools {
     /// Claims and sends replies for this process.
     pub(super) delivery: DeliverySignal,
     pub(super) node: NodeId,
+    /// Messages of a contact that reach the bot within a minute; `None` for all.
+    pub(super) flood: Option<u32>,
     /// How long received files are kept; `None` when they are not fetched.
     pub(super) files: Option<std::time::Duration>,
 }
@@ -228,10 +230,12 @@ impl Writer<'_> {
             flows: &config.flows,
             tapped_template: tapped_template.as_deref(),
             blocked: thread.blocked,
+            flooding: self.tools.flood.is_some_and(|most| thread.recent >= most),
             marketing: thread.marketing,
             consent: &config.settings.consent,
             variables: &variables,
         };
+        thread.recent += 1;
         let mut reply = None;
         let mut cause = None;
         let mut wished = None;

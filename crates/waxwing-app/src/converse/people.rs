@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use waxwing_core::consent::Marketing;
 use waxwing_core::content::Content;
@@ -21,6 +22,9 @@ use super::apply::Writer;
 use super::batch::{Echoed, Inbound, Sorted};
 use super::calls::Called;
 use crate::directory::Channel;
+
+/// The time in which [`Tools::flood`](super::apply::Tools) messages reach the bot.
+const FLOOD_TIME: Duration = Duration::from_secs(60);
 
 /// A message (or echo) that may take effect.
 pub(super) struct Fresh<'a> {
@@ -52,6 +56,8 @@ pub(super) struct Thread {
     pub(super) marketing: Option<Marketing>,
     /// The tenant blocked the contact.
     pub(super) blocked: bool,
+    /// Messages of the last minute, as far as they matter.
+    pub(super) recent: u32,
 }
 
 impl Writer<'_> {
@@ -272,6 +278,7 @@ impl Writer<'_> {
                 changed: false,
                 name: person.name.clone(),
                 phone: self.phone_of(tenant, person, fresh[position].person)?,
+                recent: 0,
                 blocked: person
                     .known
                     .as_ref()
@@ -282,7 +289,27 @@ impl Writer<'_> {
                     .and_then(|known| Marketing::parse(known.marketing.as_deref()?)),
             });
         }
+        self.count_recent(tx, &mut threads)?;
         Ok((threads, index))
+    }
+
+    /// How much each contact has written in the last minute.
+    fn count_recent(&self, tx: &mut Tx<'_>, threads: &mut [Thread]) -> Result<(), StoreError> {
+        let Some(most) = self.tools.flood else {
+            return Ok(());
+        };
+        let known: Vec<_> = threads
+            .iter()
+            .filter(|thread| !thread.is_new)
+            .map(|thread| (thread.remembered.tenant_id, thread.remembered.id))
+            .collect();
+        let since = self.now.minus(FLOOD_TIME);
+        let counts = conversations::heard_since(tx, &known, since, most)?;
+        let known = threads.iter_mut().filter(|thread| !thread.is_new);
+        for (thread, count) in known.zip(counts) {
+            thread.recent = count;
+        }
+        Ok(())
     }
 
     fn phone_of(

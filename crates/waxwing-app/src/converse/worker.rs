@@ -64,6 +64,8 @@ pub struct ConverseOptions {
     pub media: MediaSignal,
     /// How long received files are kept; `None` when they are not fetched.
     pub files: Option<Duration>,
+    /// Messages of a contact that reach the bot within a minute; `None` for all.
+    pub flood: Option<u32>,
     /// This process.
     pub node: NodeId,
     /// The process before this one ended without a word: what it was handling may have ended it.
@@ -92,6 +94,7 @@ pub async fn run(options: ConverseOptions) {
             delivery: options.delivery.clone(),
             node: options.node,
             files: options.files,
+            flood: options.flood,
         });
         let worker = Worker {
             partition,

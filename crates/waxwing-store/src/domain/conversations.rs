@@ -16,6 +16,8 @@ inserts! {
 statements! {
     FIND [tenant] = "SELECT id, contact_id, mode, state, last_template_key, session_expires_at, window_expires_at, \
         free_entry_until FROM conversations WHERE tenant_id = $1 AND channel_id = $2 AND contact_id = $3 {lock}";
+    RECENT [tenant] = "SELECT count(*) FROM (SELECT 1 FROM messages WHERE tenant_id = $1 AND conversation_id = $2 AND id > $3 \
+        AND direction = 'IN' LIMIT $4) recent";
     REMEMBER [tenant] = "UPDATE conversations SET status = 'open', state = $3, last_template_key = $4, \
         session_expires_at = $5, window_expires_at = $6, free_entry_until = $7, last_message_at = $8, updated_at = $8 \
         WHERE tenant_id = $1 AND id = $2";
@@ -108,6 +110,28 @@ pub fn find_many(
         .query_many(&FIND, &sets)?
         .into_iter()
         .map(|rows| rows.into_iter().next())
+        .collect())
+}
+
+/// How many messages came in since a moment, in each of these conversations; counts to `most` at most.
+///
+/// # Errors
+/// What the database says.
+pub fn heard_since(
+    tx: &mut Tx<'_>,
+    conversations: &[(TenantId, ConversationId)],
+    since: Timestamp,
+    most: u32,
+) -> Result<Vec<u32>, StoreError> {
+    let since = super::retention::first_id(since);
+    let sets: Vec<_> = conversations
+        .iter()
+        .map(|(tenant, conversation)| params![*tenant, *conversation, since, most])
+        .collect();
+    let counts = tx.query_many::<u32>(&RECENT, &sets)?;
+    Ok(counts
+        .into_iter()
+        .map(|count| count.into_iter().next().unwrap_or_default())
         .collect())
 }
 

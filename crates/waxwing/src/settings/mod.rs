@@ -65,6 +65,10 @@ pub struct Settings {
     pub admin_token: Option<Secret>,
     /// Whether anybody may make an account with a tenant.
     pub registration: bool,
+    /// Requests of a login or API key in a minute.
+    pub api_rate: u32,
+    /// Messages of a contact in a minute that reach the bot.
+    pub flood: u32,
     /// The proxies that are believed about where a request comes from.
     pub trusted_proxies: Vec<Network>,
     /// The name of the process.
@@ -197,6 +201,8 @@ impl Settings {
             registration: values
                 .get("REGISTRATION")
                 .map_or(!production, |word| word == "open"),
+            api_rate: number("API_REQUESTS_PER_MINUTE"),
+            flood: number("CONTACT_MESSAGES_PER_MINUTE"),
             trusted_proxies: values
                 .get("TRUSTED_PROXIES")
                 .and_then(networks)

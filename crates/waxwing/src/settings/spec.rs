@@ -149,6 +149,18 @@ pub const SPECS: &[Spec] = &[
         "whether anybody may make an account with a tenant; open in development, closed in production",
     ),
     spec(
+        "API_REQUESTS_PER_MINUTE",
+        Form::Number(1, 10_000_000),
+        "1200",
+        "requests of one login or API key; a tenant may have four times as many",
+    ),
+    spec(
+        "CONTACT_MESSAGES_PER_MINUTE",
+        Form::Number(1, 1_000_000),
+        "10",
+        "messages of one contact that reach the bot; more are stored and not answered",
+    ),
+    spec(
         "TRUSTED_PROXIES",
         Form::Networks,
         "",

@@ -10,6 +10,7 @@ mod contacts;
 mod conversation;
 mod durability;
 mod faults;
+mod floods;
 mod keys;
 mod limits;
 mod lookups;
