@@ -9,6 +9,7 @@ mod postgres;
 mod preflight;
 mod process;
 mod rig;
+mod schema;
 mod stages;
 mod tidy;
 mod tree;

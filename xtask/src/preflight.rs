@@ -78,6 +78,14 @@ const CHROMIUM: Need = Need {
     present: || Path::new("/usr/bin/chromium").exists(),
     source: Source::Debian(&["chromium", "chromium-driver"]),
 };
+const PYTHON: Need = Need {
+    name: "Python with venv",
+    why: "schemathesis holds the server to its OpenAPI document",
+    present: || {
+        process::read(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_ok()
+    },
+    source: Source::Debian(&["python3", "python3-venv"]),
+};
 const STRACE: Need = Need {
     name: "strace",
     why: "system calls are made to fail with it",
@@ -99,6 +107,11 @@ pub fn postgres() -> Outcome<()> {
     satisfy(&[POSTGRES])
 }
 
+/// Makes sure that Python is there.
+pub fn python() -> Outcome<()> {
+    satisfy(&[PYTHON])
+}
+
 /// Makes sure that strace is there.
 pub fn strace() -> Outcome<()> {
     satisfy(&[STRACE])
@@ -112,7 +125,7 @@ pub fn nextest() -> Outcome<()> {
 /// Makes sure of everything `cargo xtask test` uses; returns what was there and what was installed.
 pub fn everything() -> Outcome<String> {
     let mut needs = vec![
-        COMPILER, RUSTFMT, CLIPPY, NEXTEST, DENY, POSTGRES, NODE, REDIS,
+        COMPILER, RUSTFMT, CLIPPY, NEXTEST, DENY, POSTGRES, NODE, REDIS, PYTHON,
     ];
     if process::root().join("dashboard/package.json").exists() {
         needs.push(CHROMIUM);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::postgres::{Cluster, Durability};
 use crate::rig::{Engine, Kill, Profile};
 use crate::ui::Row;
-use crate::{Outcome, mutants, preflight, process, rig, tidy, ui};
+use crate::{Outcome, mutants, preflight, process, rig, schema, tidy, ui};
 
 /// Kills of each engine before a merge; a release takes 10,000 by hand.
 const KILLS: u32 = 500;
@@ -108,6 +108,11 @@ const STAGES: &[Stage] = &[
         name: "tests",
         about: "all tests, those of the store on SQLite and PostgreSQL; Twilio's client library in Node",
         run: tests,
+    },
+    Stage {
+        name: "schema",
+        about: "schemathesis over the OpenAPI document: no 5xx, no answer that it does not know",
+        run: |_| schema(),
     },
     Stage {
         name: "isolation-sqlite",
@@ -331,6 +336,15 @@ fn tests(context: &mut Context) -> Outcome<Done> {
             ("WAXWING_TEST_PG_URL", &url),
         ],
     )
+}
+
+fn schema() -> Outcome<Done> {
+    let server = Profile::Dev.server();
+    built(&server)?;
+    Ok(match schema::run(&server)? {
+        Ok(note) => Done::Passed(note),
+        Err(why) => Done::Skipped(why),
+    })
 }
 
 /// Installs what tests run in Node, as their lock file says. Nothing that comes with it is executed.

@@ -155,6 +155,13 @@ fn explain(path: &str, text: &str) -> Violation {
         return Violation::new(join(quoted()), "occurs twice");
     }
     let field = if path.is_empty() { "body" } else { path };
+    // What the query of an address says of numbers and booleans, which are texts there.
+    if text.contains("digit") || text.contains("number too ") {
+        return Violation::new(field, "must be a whole number");
+    }
+    if text.contains("`true` or `false`") {
+        return Violation::new(field, "must be true or false");
+    }
     if let Some((_, expected)) = text.split_once(", expected ") {
         return Violation::new(field, format!("must be {}", plain(expected)));
     }
@@ -172,6 +179,27 @@ fn plain(expected: &str) -> &str {
         other if other.starts_with("struct ") || other.starts_with("a map") => "an object",
         other => other,
     }
+}
+
+/// The query of the address: 400 with the field for what does not fit.
+#[derive(Debug, Clone)]
+pub struct ApiQuery<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ApiQuery<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parse_query(parts.uri.query().unwrap_or_default()).map(Self)
+    }
+}
+
+fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
+    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let path = error.path().to_string();
+        let Violation { field, message } = explain(&path, &error.into_inner().to_string());
+        ApiError::malformed_field(&field, &message)
+    })
 }
 
 /// The id under `{id}` of the path. What is no id of the kind gives the same 404 as an unknown one.
@@ -317,6 +345,40 @@ mod tests {
             format!("{error:?}").contains("line 2, column 12"),
             "{error:?}"
         );
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Filter {
+        seq: Option<u64>,
+        name: Option<String>,
+        open: Option<bool>,
+    }
+
+    #[test]
+    fn queries_are_read_by_name_and_refused_by_field() {
+        let filter = parse_query::<Filter>("seq=7&name=a%20b&other=1&flag").unwrap();
+        let wanted = Filter {
+            seq: Some(7),
+            name: Some("a b".to_owned()),
+            open: None,
+        };
+        assert_eq!(filter, wanted);
+        let cases = [
+            ("seq=-1", "seq", "must be a whole number"),
+            ("seq=99999999999999999999", "seq", "must be a whole number"),
+            ("open=", "open", "must be true or false"),
+            ("open=yes", "open", "must be true or false"),
+            ("name=a&name=b", "name", "occurs twice"),
+        ];
+        for (text, field, message) in cases {
+            let error = parse_query::<Filter>(text).unwrap_err();
+            let detail = error.details().first().cloned().unwrap();
+            assert_eq!(error.status().as_u16(), 400, "{text}");
+            assert_eq!(
+                (detail.field.as_str(), detail.message.as_str()),
+                (field, message)
+            );
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::errors::{ErrorBody, ErrorDetail};
 /// The name of the security scheme.
 pub const BEARER: &str = "bearer";
 
-/// The tag of routes that providers call.
+/// The tag of webhooks: of the routes that providers call, which need no credential of ours, and of what tells of them.
 const WEBHOOKS: &str = "webhooks";
 
 /// Where the routes of a tenant stand.
@@ -70,12 +70,13 @@ pub fn complete(document: &mut OpenApi) {
             if names.contains("tenant") {
                 add_tenant(operation);
             }
-            // Webhooks answer a provider, and failures without a body.
-            if !operation
-                .tags
-                .as_ref()
-                .is_some_and(|tags| tags.iter().any(|tag| tag == WEBHOOKS))
-            {
+            // What providers call answers them, and failures without a body.
+            let called_by_provider = operation.security.is_some()
+                && operation
+                    .tags
+                    .as_ref()
+                    .is_some_and(|tags| tags.iter().any(|tag| tag == WEBHOOKS));
+            if !called_by_provider {
                 add_errors(operation, !names.is_empty());
             }
         }
@@ -151,6 +152,8 @@ fn add_errors(operation: &mut Operation, has_names: bool) {
             "429",
             "The credential, or the tenant, is too fast; try again after `Retry-After` seconds.",
         ));
+    }
+    if !open || operation.request_body.is_some() {
         errors.push((
             "503",
             "The database is away or busy; try again after `Retry-After` seconds.",

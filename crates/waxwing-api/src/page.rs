@@ -3,7 +3,7 @@
 //! A cursor is a position behind which the next page begins, bound to the list it comes from. It grants nothing: the
 //! list is filtered by tenant whatever the cursor says.
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::FromRequestParts;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::request::Parts;
@@ -14,6 +14,7 @@ use waxwing_core::limits;
 use waxwing_core::time::Timestamp;
 
 use crate::errors::ApiError;
+use crate::extract::ApiQuery;
 
 /// How many items a page has when the caller does not say.
 const DEFAULT_LIMIT: u32 = 50;
@@ -42,9 +43,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Query(query) = Query::<PageQuery>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| ApiError::malformed("The query of the address cannot be read."))?;
+        let ApiQuery(query) = ApiQuery::<PageQuery>::from_request_parts(parts, state).await?;
         let limit = match query.limit {
             None => DEFAULT_LIMIT,
             Some(text) => text

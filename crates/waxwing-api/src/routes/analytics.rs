@@ -1,7 +1,7 @@
 //! Totals of a tenant.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -12,6 +12,7 @@ use waxwing_store::domain::costs::{self, Total};
 use crate::answer::Success;
 use crate::auth::TenantScope;
 use crate::errors::{ApiError, ApiResult};
+use crate::extract::ApiQuery;
 use crate::state::ApiState;
 
 const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
@@ -106,7 +107,7 @@ fn day(field: &str, text: &str) -> ApiResult<i64> {
 async fn message_costs(
     State(state): State<ApiState>,
     scope: TenantScope,
-    Query(days): Query<Days>,
+    ApiQuery(days): ApiQuery<Days>,
 ) -> ApiResult<Json<CostList>> {
     let last = match &days.to {
         Some(text) => day("to", text)?,

@@ -1,7 +1,7 @@
 //! The audit log: who did what to which object, from where.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -17,6 +17,7 @@ use waxwing_store::domain::audit::{self, AuditEntry, Book, Chain, Checkpoint, Fi
 use crate::answer::Success;
 use crate::auth::{PlatformAdmin, TenantScope};
 use crate::errors::{ApiError, ApiResult};
+use crate::extract::ApiQuery;
 use crate::page::{Page, PageQuery};
 use crate::state::ApiState;
 
@@ -151,7 +152,7 @@ async fn list_audit(
     State(state): State<ApiState>,
     scope: TenantScope,
     page: Page,
-    Query(query): Query<AuditQuery>,
+    ApiQuery(query): ApiQuery<AuditQuery>,
 ) -> ApiResult<Json<AuditList>> {
     list(
         &state,
@@ -174,7 +175,7 @@ async fn list_platform_audit(
     State(state): State<ApiState>,
     _: PlatformAdmin,
     page: Page,
-    Query(query): Query<AuditQuery>,
+    ApiQuery(query): ApiQuery<AuditQuery>,
 ) -> ApiResult<Json<AuditList>> {
     list(
         &state,
@@ -280,7 +281,7 @@ fn told(fault: &Fault) -> String {
 async fn verify_audit(
     State(state): State<ApiState>,
     scope: TenantScope,
-    Query(query): Query<VerifyQuery>,
+    ApiQuery(query): ApiQuery<VerifyQuery>,
 ) -> ApiResult<Json<VerifyAnswer>> {
     verified(&state, Chain::new(Some(scope.id()), Book::Audit), query).await
 }
@@ -293,7 +294,7 @@ async fn verify_audit(
 async fn verify_platform_audit(
     State(state): State<ApiState>,
     _: PlatformAdmin,
-    Query(query): Query<VerifyQuery>,
+    ApiQuery(query): ApiQuery<VerifyQuery>,
 ) -> ApiResult<Json<VerifyAnswer>> {
     verified(&state, Chain::new(None, Book::Audit), query).await
 }

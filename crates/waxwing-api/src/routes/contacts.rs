@@ -1,7 +1,7 @@
 //! Contacts of a tenant: who they are, and which of them are one person.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -20,7 +20,7 @@ use waxwing_store::domain::crypto::Keyring;
 use crate::answer::Success;
 use crate::auth::TenantScope;
 use crate::errors::{ApiError, ApiResult, ErrorBody};
-use crate::extract::{ApiJson, IdParam};
+use crate::extract::{ApiJson, ApiQuery, IdParam};
 use crate::page::{Page, PageQuery};
 use crate::state::ApiState;
 
@@ -185,7 +185,7 @@ async fn list_contacts(
     State(state): State<ApiState>,
     scope: TenantScope,
     page: Page,
-    Query(query): Query<ContactQuery>,
+    ApiQuery(query): ApiQuery<ContactQuery>,
 ) -> ApiResult<Json<ContactList>> {
     let country = scope.tenant.settings.default_country.as_deref();
     let mut wanted = Identity::default();

@@ -1,7 +1,7 @@
 //! Conversations of a tenant.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -18,7 +18,7 @@ use super::messages::{self, MessageList};
 use crate::answer::Success;
 use crate::auth::TenantScope;
 use crate::errors::{ApiError, ApiResult};
-use crate::extract::IdParam;
+use crate::extract::{ApiQuery, IdParam};
 use crate::page::{Page, PageQuery};
 use crate::state::ApiState;
 
@@ -166,7 +166,7 @@ async fn list_conversations(
     State(state): State<ApiState>,
     scope: TenantScope,
     page: Page,
-    Query(query): Query<ConversationQuery>,
+    ApiQuery(query): ApiQuery<ConversationQuery>,
 ) -> ApiResult<Json<ConversationList>> {
     let wrong = |field: &str| ApiError::malformed_field(field, "is not an id of its kind");
     let before = page.after::<(Timestamp, Uuid)>(LIST)?;

@@ -1,7 +1,7 @@
 //! Dead letters of a tenant, and webhook requests that were kept aside.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -17,7 +17,7 @@ use waxwing_store::domain::inbox::{self, QuarantinedEvent};
 use crate::answer::{Done, Success};
 use crate::auth::{PlatformAdmin, TenantScope};
 use crate::errors::{ApiError, ApiResult, ErrorBody};
-use crate::extract::IdParam;
+use crate::extract::{ApiQuery, IdParam};
 use crate::page::{Page, PageQuery};
 use crate::state::ApiState;
 
@@ -118,7 +118,7 @@ async fn list_dead_letters(
     State(state): State<ApiState>,
     scope: TenantScope,
     page: Page,
-    Query(query): Query<DeadLetterQuery>,
+    ApiQuery(query): ApiQuery<DeadLetterQuery>,
 ) -> ApiResult<Json<DeadLetterList>> {
     let before = page.after::<Uuid>(LIST)?.map(DeadLetterId::from_uuid);
     let (tenant, rows) = (scope.id(), page.rows());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -15,6 +15,7 @@ use waxwing_store::domain::outbox::{self, EventRow};
 use crate::answer::Success;
 use crate::auth::TenantScope;
 use crate::errors::ApiResult;
+use crate::extract::ApiQuery;
 use crate::page::{Page, PageQuery};
 use crate::state::ApiState;
 
@@ -88,7 +89,7 @@ async fn list_events(
     State(state): State<ApiState>,
     scope: TenantScope,
     page: Page,
-    Query(query): Query<EventQuery>,
+    ApiQuery(query): ApiQuery<EventQuery>,
 ) -> ApiResult<Json<EventList>> {
     let after = page.after::<Uuid>(LIST)?.map(OutboxEventId::from_uuid);
     let (tenant, rows, until) = (scope.id(), page.rows(), state.now().minus(SETTLING));

@@ -6,7 +6,7 @@ use waxwing_core::audit::{Change, Object};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::multipart::{Field, MultipartError};
-use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Path, Request, State};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -24,7 +24,7 @@ use waxwing_store::domain::media;
 use crate::answer::Success;
 use crate::auth::TenantScope;
 use crate::errors::{ApiError, ApiResult, ErrorBody};
-use crate::extract::IdParam;
+use crate::extract::{ApiQuery, IdParam};
 use crate::page::{Page, PageQuery};
 use crate::state::ApiState;
 
@@ -167,7 +167,7 @@ impl From<FileError> for ApiError {
 async fn upload_media(
     State(state): State<ApiState>,
     scope: TenantScope,
-    Query(query): Query<UploadQuery>,
+    ApiQuery(query): ApiQuery<UploadQuery>,
     request: Request,
 ) -> ApiResult<(StatusCode, Json<MediaAnswer>)> {
     if !state.settings.media {
@@ -363,7 +363,7 @@ async fn list_media(
     State(state): State<ApiState>,
     scope: TenantScope,
     page: Page,
-    Query(query): Query<MediaQuery>,
+    ApiQuery(query): ApiQuery<MediaQuery>,
 ) -> ApiResult<Json<MediaList>> {
     let before = page.after::<Uuid>(LIST)?.map(MediaId::from_uuid);
     let (tenant, rows) = (scope.id(), page.rows());

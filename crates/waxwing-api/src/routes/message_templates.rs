@@ -1,7 +1,7 @@
 //! Message templates of a tenant: what WhatsApp approves before it is sent.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -21,7 +21,7 @@ use crate::answer::{Done, Success};
 use crate::auth::TenantScope;
 use crate::check::Checks;
 use crate::errors::{ApiError, ApiResult, ErrorBody};
-use crate::extract::{ApiJson, IdParam};
+use crate::extract::{ApiJson, ApiQuery, IdParam};
 use crate::page::{Page, PageQuery};
 use crate::state::ApiState;
 
@@ -217,7 +217,7 @@ async fn list_message_templates(
     State(state): State<ApiState>,
     scope: TenantScope,
     page: Page,
-    Query(query): Query<MessageTemplateQuery>,
+    ApiQuery(query): ApiQuery<MessageTemplateQuery>,
 ) -> ApiResult<Json<MessageTemplateList>> {
     let channel_id = query
         .channel_id
@@ -384,7 +384,7 @@ async fn delete_message_template(
     State(state): State<ApiState>,
     scope: TenantScope,
     IdParam(id): IdParam<MessageTemplateId>,
-    Query(query): Query<DeleteQuery>,
+    ApiQuery(query): ApiQuery<DeleteQuery>,
 ) -> ApiResult<Json<Done>> {
     enabled(&state)?;
     find(&state, &scope, id).await?;

@@ -1,7 +1,7 @@
 //! Messages of a tenant: sending, listing, reading, taking back.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -24,7 +24,7 @@ use crate::answer::Success;
 use crate::auth::TenantScope;
 use crate::check::Checks;
 use crate::errors::{ApiError, ApiResult, ErrorBody};
-use crate::extract::{ApiJson, IdParam};
+use crate::extract::{ApiJson, ApiQuery, IdParam};
 use crate::page::{Page, PageQuery};
 use crate::routes::message_templates;
 use crate::state::ApiState;
@@ -456,7 +456,7 @@ async fn list_messages(
     State(state): State<ApiState>,
     scope: TenantScope,
     page: Page,
-    Query(query): Query<MessageQuery>,
+    ApiQuery(query): ApiQuery<MessageQuery>,
 ) -> ApiResult<Json<MessageList>> {
     let filter = query.filter(&page)?;
     list(&state, &scope, page, filter).await

@@ -1,7 +1,7 @@
 //! The consent ledger: what people want of marketing, and what shows it.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use crate::answer::Success;
 use crate::auth::TenantScope;
 use crate::check::Checks;
 use crate::errors::{ApiError, ApiResult, ErrorBody};
-use crate::extract::ApiJson;
+use crate::extract::{ApiJson, ApiQuery};
 use crate::page::{Page, PageQuery};
 use crate::state::ApiState;
 
@@ -121,7 +121,7 @@ async fn list_opt_ins(
     State(state): State<ApiState>,
     scope: TenantScope,
     page: Page,
-    Query(query): Query<OptInQuery>,
+    ApiQuery(query): ApiQuery<OptInQuery>,
 ) -> ApiResult<Json<OptInList>> {
     let filter = Filter {
         object: query.contact_id.as_ref().map(|_| "contact".to_owned()),
@@ -264,7 +264,7 @@ async fn note_opt_in(
 async fn verify_opt_ins(
     State(state): State<ApiState>,
     scope: TenantScope,
-    Query(query): Query<VerifyQuery>,
+    ApiQuery(query): ApiQuery<VerifyQuery>,
 ) -> ApiResult<Json<VerifyAnswer>> {
     verified(&state, Chain::new(Some(scope.id()), Book::Consent), query).await
 }

@@ -1,7 +1,7 @@
 //! What is deleted by age: the rules, what is due, and a run by hand. For the platform admin.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -12,6 +12,7 @@ use waxwing_core::audit::{Change, Object};
 use crate::answer::Success;
 use crate::auth::{PlatformAdmin, record};
 use crate::errors::ApiResult;
+use crate::extract::ApiQuery;
 use crate::state::ApiState;
 
 /// The routes of this module, relative to `/api`.
@@ -100,7 +101,7 @@ pub struct RunQuery {
 async fn run_retention(
     State(state): State<ApiState>,
     admin: PlatformAdmin,
-    Query(query): Query<RunQuery>,
+    ApiQuery(query): ApiQuery<RunQuery>,
 ) -> ApiResult<Json<RetentionAnswer>> {
     let change = Change::made(serde_json::json!({ "dryRun": query.dry_run }));
     record(&state, &admin.trail, Object::all("retention"), change).await?;

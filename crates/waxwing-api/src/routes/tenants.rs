@@ -2,7 +2,7 @@
 
 use crate::trail::Requested;
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -29,7 +29,7 @@ use crate::answer::{Done, Success, Warning};
 use crate::auth::{DEFAULT_TENANT_WORD, PlatformAdmin, TenantScope};
 use crate::check::Checks;
 use crate::errors::{ApiError, ApiResult, ErrorBody};
-use crate::extract::ApiJson;
+use crate::extract::{ApiJson, ApiQuery};
 use crate::page::{Page, PageQuery};
 use crate::state::ApiState;
 
@@ -292,7 +292,7 @@ async fn erase_tenant(
     State(state): State<ApiState>,
     admin: PlatformAdmin,
     Path(tenant): Path<String>,
-    Query(query): Query<EraseQuery>,
+    ApiQuery(query): ApiQuery<EraseQuery>,
 ) -> ApiResult<(StatusCode, Json<Done>)> {
     let unknown = || ApiError::not_found("tenant");
     if tenant == DEFAULT_TENANT_WORD {

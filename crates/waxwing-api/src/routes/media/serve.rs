@@ -35,8 +35,8 @@ pub fn routes() -> OpenApiRouter<ApiState> {
     security(()),
     params(("token" = String, Path, description = "The signed part of the link")),
     responses(
-        (status = 200, description = "The file.", body = String, content_type = "application/octet-stream"),
-        (status = 206, description = "The part that was asked for.", body = String, content_type = "application/octet-stream"),
+        (status = 200, description = "The file.", body = String, content_type = "*/*"),
+        (status = 206, description = "The part that was asked for.", body = String, content_type = "*/*"),
         (status = 404, description = "The link is wrong or its time is over.", body = ErrorBody),
         (status = 416, description = "The file has no such part.", body = ErrorBody),
         (status = 503, description = "Too many files are being read, or their store is away.", body = ErrorBody),
