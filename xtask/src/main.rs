@@ -4,6 +4,7 @@
 //! first `cargo xtask demo` of a fresh clone can start.
 
 mod demo;
+mod fuzz;
 mod mutants;
 mod postgres;
 mod preflight;
@@ -45,6 +46,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "break a running server on purpose and count what was lost or doubled",
     ),
     (
+        "fuzz",
+        "[TARGET...] [SECONDS]",
+        "try every parser of outside input, or one of them, with whatever breaks it (60 seconds each)",
+    ),
+    (
         "tidy",
         "",
         "check the architecture, the text of the tree and the documents",
@@ -60,6 +66,7 @@ fn main() -> ExitCode {
         "test" => stages::run(&rest),
         "bench" => rig::bench(&rest),
         "chaos" => rig::chaos(&rest),
+        "fuzz" => fuzz::run(&rest),
         "tidy" => tidy::run(),
         "" | "help" | "-h" | "--help" => {
             ui::say(&usage());

@@ -78,6 +78,12 @@ const CHROMIUM: Need = Need {
     present: || Path::new("/usr/bin/chromium").exists(),
     source: Source::Debian(&["chromium", "chromium-driver"]),
 };
+const CPP: Need = Need {
+    name: "a C++ compiler",
+    why: "libFuzzer is compiled from C++",
+    present: || process::answers("c++", "--version"),
+    source: Source::Debian(&["g++"]),
+};
 const PYTHON: Need = Need {
     name: "Python with venv",
     why: "schemathesis holds the server to its OpenAPI document",
@@ -107,6 +113,11 @@ pub fn postgres() -> Outcome<()> {
     satisfy(&[POSTGRES])
 }
 
+/// Makes sure that C++ can be compiled.
+pub fn cpp() -> Outcome<()> {
+    satisfy(&[CPP])
+}
+
 /// Makes sure that Python is there.
 pub fn python() -> Outcome<()> {
     satisfy(&[PYTHON])
@@ -125,7 +136,7 @@ pub fn nextest() -> Outcome<()> {
 /// Makes sure of everything `cargo xtask test` uses; returns what was there and what was installed.
 pub fn everything() -> Outcome<String> {
     let mut needs = vec![
-        COMPILER, RUSTFMT, CLIPPY, NEXTEST, DENY, POSTGRES, NODE, REDIS, PYTHON,
+        COMPILER, RUSTFMT, CLIPPY, NEXTEST, DENY, POSTGRES, NODE, REDIS, PYTHON, CPP,
     ];
     if process::root().join("dashboard/package.json").exists() {
         needs.push(CHROMIUM);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::postgres::{Cluster, Durability};
 use crate::rig::{Engine, Kill, Profile};
 use crate::ui::Row;
-use crate::{Outcome, mutants, preflight, process, rig, schema, tidy, ui};
+use crate::{Outcome, fuzz, mutants, preflight, process, rig, schema, tidy, ui};
 
 /// Kills of each engine before a merge; a release takes 10,000 by hand.
 const KILLS: u32 = 500;
@@ -108,6 +108,11 @@ const STAGES: &[Stage] = &[
         name: "tests",
         about: "all tests, those of the store on SQLite and PostgreSQL; Twilio's client library in Node",
         run: tests,
+    },
+    Stage {
+        name: "fuzz",
+        about: "every parser of outside input, tried with whatever breaks it",
+        run: |_| fuzz::of_a_merge().map(Done::Passed),
     },
     Stage {
         name: "schema",

@@ -69,7 +69,8 @@ macro_rules! id {
                 let error = ParseIdError { kind: $kind, prefix: $prefix };
                 let digits = text
                     .strip_prefix(concat!($prefix, "_"))
-                    .filter(|digits| digits.len() == 32)
+                    // One spelling of each id: what is compared as text is compared rightly.
+                    .filter(|digits| digits.len() == 32 && !digits.bytes().any(|one| one.is_ascii_uppercase()))
                     .ok_or_else(|| error.clone())?;
                 Uuid::try_parse(digits).map(Self).map_err(|_| error)
             }

@@ -75,6 +75,11 @@ const EDGES: &[Allowed] = &[
         dev: &[],
     },
     Allowed {
+        name: "waxwing-fuzz",
+        normal: &["waxwing-core", "waxwing-providers"],
+        dev: &[],
+    },
+    Allowed {
         name: "xtask",
         normal: &[],
         dev: &[],
