@@ -82,9 +82,7 @@ impl ApiError {
     /// 400: one field of the request cannot be read.
     #[must_use]
     pub fn malformed_field(field: &str, message: &str) -> Self {
-        let mut error = Self::malformed(format!("`{field}` {message}."));
-        error.0.details.push(Violation::new(field, message));
-        error
+        Self::malformed(format!("`{field}` {message}.")).field(field, message)
     }
 
     /// 401: no credential, or one that is not known.
@@ -190,6 +188,13 @@ impl ApiError {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Names a field, with what is wrong with it.
+    #[must_use]
+    pub fn field(mut self, field: &str, message: &str) -> Self {
+        self.0.details.push(Violation::new(field, message));
         self
     }
 

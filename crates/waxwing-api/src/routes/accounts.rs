@@ -11,8 +11,8 @@ use uuid::Uuid;
 use waxwing_core::audit::{Change, Object};
 use waxwing_core::ids::UserId;
 use waxwing_core::time::Timestamp;
-use waxwing_store::domain::sessions;
 use waxwing_store::domain::users::{self, UserRecord};
+use waxwing_store::domain::{second_factors, sessions};
 
 use super::users::{ResetLink, reset_link};
 use crate::answer::{Done, Success};
@@ -91,16 +91,18 @@ async fn list_accounts(
     }))
 }
 
-/// Whether a person may log in.
+/// Whether and how a person may log in.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChangeAccount {
     /// `false` ends all sessions of the person and lets no new ones begin.
-    #[schema(required, value_type = bool)]
     active: Option<bool>,
+    /// `false` takes the second factor away from somebody who lost the phone and the recovery codes, and ends all
+    /// sessions of the person. Nobody else can turn one on.
+    second_factor: Option<bool>,
 }
 
-/// Lock or unlock an account
+/// Lock or unlock an account, or take its second factor away
 #[utoipa::path(
     patch, path = "/accounts/{id}", tag = "accounts", request_body = ChangeAccount,
     params(("id" = String, Path, description = "The id of the person")),
@@ -112,20 +114,40 @@ async fn change_account(
     IdParam(id): IdParam<UserId>,
     ApiJson(input): ApiJson<ChangeAccount>,
 ) -> ApiResult<Json<Done>> {
-    let active = input
-        .active
-        .ok_or_else(|| ApiError::invalid_field("active", "is missing"))?;
+    let ChangeAccount {
+        active,
+        second_factor,
+    } = input;
+    if active.is_none() && second_factor.is_none() {
+        return Err(ApiError::invalid_field("active", "is missing"));
+    }
+    if second_factor == Some(true) {
+        return Err(ApiError::invalid_field("secondFactor", "can only be false"));
+    }
     let now = state.now();
     let write = state.store.write(move |tx| {
-        let there = users::set_active(tx, id, active, now)?;
-        if there && !active {
+        let there = match active {
+            Some(active) => users::set_active(tx, id, active, now)?,
+            None => users::get(tx, id)?.is_some(),
+        };
+        if !there {
+            return Ok(false);
+        }
+        let mut told = json!({});
+        if let Some(active) = active {
+            told["active"] = active.into();
+        }
+        if second_factor.is_some() {
+            second_factors::remove(tx, id)?;
+            told["secondFactor"] = false.into();
+        }
+        if active == Some(false) || second_factor.is_some() {
             sessions::end_all(tx, id, None)?;
         }
-        if there {
-            let change = Change::made(json!({ "active": active }));
-            admin.trail.record(tx, &Object::one("user", id), &change)?;
-        }
-        Ok(there)
+        admin
+            .trail
+            .record(tx, &Object::one("user", id), &Change::made(told))?;
+        Ok(true)
     });
     if write.await? {
         return Ok(Json(Done::default()));

@@ -1,6 +1,8 @@
 //! Accounts of people: making one, logging in and out, passwords, sessions, invitations.
 
+mod invitations;
 mod passwords;
+mod second_factor;
 
 use crate::trail::Requested;
 use axum::Json;
@@ -18,6 +20,7 @@ use waxwing_core::audit::{Change, Object};
 use waxwing_core::ids::{SessionId, TenantId, UserId};
 use waxwing_core::secret::Secret;
 use waxwing_core::time::Timestamp;
+use waxwing_store::domain::second_factors;
 use waxwing_store::domain::sessions::{self, SessionKind, SessionRecord};
 use waxwing_store::domain::users::{self, TenantOf, UserRecord};
 
@@ -39,8 +42,9 @@ pub fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(choose_tenant))
         .routes(routes!(list_sessions))
         .routes(routes!(end_session))
-        .routes(routes!(accept_invitation))
+        .merge(invitations::routes())
         .merge(passwords::routes())
+        .merge(second_factor::routes())
 }
 
 /// How a session is held.
@@ -94,6 +98,9 @@ pub struct Login {
     /// The password.
     #[schema(required, value_type = String, format = Password, write_only)]
     password: Option<Secret>,
+    /// For who has a second factor: six digits from the app, or a recovery code.
+    #[schema(value_type = Option<String>, write_only)]
+    code: Option<Secret>,
     /// How the session is held.
     #[serde(default)]
     session: Held,
@@ -177,6 +184,8 @@ pub struct MeAnswer {
     #[schema(value_type = Option<String>)]
     tenant_id: Option<TenantId>,
     session: SessionView,
+    /// Whether a login needs a code.
+    second_factor: bool,
 }
 
 /// A session.
@@ -222,6 +231,9 @@ pub(super) fn refuse(error: AccountError) -> ApiError {
             StatusCode::UNAUTHORIZED,
             "The address or the password is wrong.",
         ),
+        AccountError::CodeMissing => second_step("is missing"),
+        AccountError::WrongCode => second_step("is wrong or was used before"),
+        AccountError::HasSecondFactor => ApiError::conflict("There is a second factor already."),
         AccountError::TooFast(wait) => ApiError::throttled(wait),
         AccountError::EmailTaken => ApiError::conflict_field("email", "is used by another account"),
         AccountError::StaleLink => ApiError::invalid_field("token", "is not good any more")
@@ -234,6 +246,16 @@ pub(super) fn refuse(error: AccountError) -> ApiError {
         ),
         AccountError::Store(error) => error.into(),
     }
+}
+
+/// The password is right, the code is not: `details` names it, so that a page asks for it.
+fn second_step(problem: &str) -> ApiError {
+    ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        "A code of the second factor is needed.",
+    )
+    .field("code", problem)
+    .hint("Give six digits of the authenticator app as `code`, or a recovery code.")
 }
 
 /// Reads an address that has to be one.
@@ -364,7 +386,8 @@ async fn register(
     post, path = "/auth/login", tag = "accounts", security(()), request_body = Login,
     responses(
         (status = 200, description = "A session has begun.", body = LoginAnswer),
-        (status = 401, description = "The address or the password is wrong.", body = ErrorBody),
+        (status = 401, description = "The address or the password is wrong. Where `details` names `code`, they are right \
+            and a code of the second factor is needed.", body = ErrorBody),
         (status = 429, description = "Too many tries; wait `Retry-After` seconds.", body = ErrorBody),
         (status = 503, description = "The database is away or busy.", body = ErrorBody),
     )
@@ -379,10 +402,11 @@ async fn login(
     let password = password(&mut checks, "password", input.password, None);
     checks.finish()?;
     let email = email.ok_or_else(ApiError::internal)?;
-    let opened = state
-        .app
-        .accounts
-        .login(email, password, origin, input.session.kind());
+    let opened =
+        state
+            .app
+            .accounts
+            .login(email, password, input.code, origin, input.session.kind());
     let opened = opened.await.map_err(refuse)?;
     began(&state, StatusCode::OK, opened, input.session, None).await
 }
@@ -417,12 +441,17 @@ async fn me(
     Person { session, .. }: Person,
 ) -> ApiResult<Json<MeAnswer>> {
     let (user, tenants) = person(&state, session.user_id).await?;
+    let read = state
+        .store
+        .read(move |tx| second_factors::is_on(tx, session.user_id));
+    let second_factor = read.await?;
     Ok(Json(MeAnswer {
         ok: Success,
         user: user.into(),
         tenants: tenants.into_iter().map(Into::into).collect(),
         tenant_id: session.tenant_id,
         session: SessionView::new(&session, session.id),
+        second_factor,
     }))
 }
 
@@ -512,69 +541,4 @@ async fn end_session(
     } else {
         Err(ApiError::not_found("session"))
     }
-}
-
-/// An invitation taken up.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Accept {
-    /// The token of the invitation.
-    #[schema(required, value_type = String, write_only)]
-    token: Option<Secret>,
-    /// The password: of the account that the address has, else the one of the account that is made.
-    #[schema(required, value_type = String, format = Password, write_only, min_length = 12, max_length = 128)]
-    password: Option<Secret>,
-    /// The person's name, for a new account.
-    #[schema(min_length = 1, max_length = 200)]
-    name: Option<String>,
-    /// How the session is held.
-    #[serde(default)]
-    session: Held,
-}
-
-/// Take an invitation up
-#[utoipa::path(
-    post, path = "/auth/invitations/accept", tag = "accounts", security(()), request_body = Accept,
-    responses(
-        (status = 200, description = "The person is a member and logged in.", body = LoginAnswer),
-        (status = 401, description = "The address has an account with another password.", body = ErrorBody),
-        (status = 429, description = "Too many tries.", body = ErrorBody),
-        (status = 503, description = "The database is away or busy.", body = ErrorBody),
-    )
-)]
-async fn accept_invitation(
-    State(state): State<ApiState>,
-    Requested(origin): Requested,
-    ApiJson(input): ApiJson<Accept>,
-) -> ApiResult<Response> {
-    let mut checks = Checks::new();
-    let token = password(&mut checks, "token", input.token, None);
-    checks.finish()?;
-    let invitation = state
-        .app
-        .accounts
-        .invitation(&token)
-        .await
-        .map_err(refuse)?;
-    let mut checks = Checks::new();
-    let password = password(
-        &mut checks,
-        "password",
-        input.password,
-        Some(&invitation.email),
-    );
-    let name = input
-        .name
-        .unwrap_or_else(|| invitation.email.as_str().to_owned());
-    checks.name("name", &name);
-    checks.finish()?;
-    let accept = state.app.accounts.accept(
-        invitation,
-        name.trim().to_owned(),
-        password,
-        origin,
-        input.session.kind(),
-    );
-    let opened = accept.await.map_err(refuse)?;
-    began(&state, StatusCode::OK, opened, input.session, None).await
 }

@@ -1,11 +1,13 @@
 //! The audit log: every operation that changes something leaves one entry, and so does looking at people's data.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use waxwing_api::access;
+use waxwing_app::accounts::totp;
 use waxwing_store::{Scope, Statement, Value as Column, params};
 
 use crate::support::{ADMIN, Api};
@@ -147,6 +149,27 @@ async fn everything_that_changes_something_is_told_once() {
     log.api.end().await;
 }
 
+async fn second_factor(log: &mut Watched) {
+    let password = "another good one";
+    let begun = log
+        .act(
+            "POST",
+            "/api/auth/second-factor",
+            "",
+            json!({"password": password}),
+        )
+        .await;
+    let secret = text(&begun, "/secret");
+    let code = totp::shown_by_app(&secret, log.api.state.clock.now()).unwrap();
+    let confirm = "/api/auth/second-factor/confirm";
+    log.act("POST", confirm, "", json!({"code": code})).await;
+    log.api.later(Duration::from_secs(60));
+    let code = totp::shown_by_app(&secret, log.api.state.clock.now()).unwrap();
+    let remove = json!({"password": password, "code": code});
+    log.act("POST", "/api/auth/second-factor/remove", "", remove)
+        .await;
+}
+
 async fn people(log: &mut Watched) {
     let login = json!({"email": "ada@example.com", "password": PASSWORD});
     let other = log.act("POST", "/api/auth/login", "", login.clone()).await;
@@ -168,6 +191,8 @@ async fn people(log: &mut Watched) {
     let id = text(&sessions.await.body, "/session/id");
     log.act("DELETE", "/api/auth/sessions/{id}", &id, Value::Null)
         .await;
+
+    second_factor(log).await;
 
     let invite = json!({"email": "bob@example.com", "role": "sales"});
     let route = format!("{T}/invitations");

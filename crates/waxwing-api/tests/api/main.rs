@@ -12,6 +12,7 @@ mod flows;
 mod layers;
 mod message_templates;
 mod paging;
+mod second_factor;
 mod settings;
 mod support;
 mod templates;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -34,18 +35,24 @@ use zeroize::Zeroizing;
 /// The platform admin's token in these tests.
 pub const ADMIN: &str = "admin-token-of-the-tests";
 
-struct Steps(AtomicU64);
+/// Ids in a row, and a clock that stands still until a test moves it.
+#[derive(Default)]
+struct Steps {
+    ids: AtomicU64,
+    later: AtomicU64,
+}
 
 impl IdSource for Steps {
     fn next(&self) -> Uuid {
-        let n = self.0.fetch_add(1, Ordering::Relaxed);
+        let n = 1 + self.ids.fetch_add(1, Ordering::Relaxed);
         Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(n))
     }
 }
 
 impl Clock for Steps {
     fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(1_795_219_200)
+        let later = Duration::from_secs(self.later.load(Ordering::Relaxed));
+        Timestamp::from_seconds(1_795_219_200).plus(later)
     }
 }
 
@@ -55,6 +62,7 @@ pub struct Api {
     /// The state behind the router.
     pub state: ApiState,
     router: Router,
+    steps: Arc<Steps>,
 }
 
 /// The use cases behind the handlers, without workers: what is queued stays queued.
@@ -67,7 +75,7 @@ async fn handles(base: &Base, endpoints: Arc<Endpoints>) -> AppHandles {
     let files = Files::new(
         base.clone(),
         Vault::in_memory(base.keyring.clone()),
-        std::time::Duration::from_secs(3_600),
+        Duration::from_secs(3_600),
     );
     AppHandles {
         accounts: Accounts::new(base.clone()),
@@ -151,7 +159,7 @@ impl Api {
     /// With settings of the test's own.
     pub async fn with(change: impl FnOnce(&mut ApiSettings)) -> Self {
         let db = TestDb::sqlite().await;
-        let steps = Arc::new(Steps(AtomicU64::new(1)));
+        let steps = Arc::new(Steps::default());
         let mut settings = ApiSettings {
             admin: AdminTokens::new(Some(&Secret::new(ADMIN)), None, true),
             registration: true,
@@ -176,7 +184,7 @@ impl Api {
             store: db.store().clone(),
             keyring: made.await.unwrap().unwrap(),
             clock: Arc::clone(&steps) as Arc<dyn Clock>,
-            ids: steps,
+            ids: Arc::clone(&steps) as Arc<dyn IdSource>,
         };
         let app = handles(&base, Arc::clone(&settings.endpoints)).await;
         let state = ApiState {
@@ -193,7 +201,15 @@ impl Api {
             db,
             router: router(state.clone()),
             state,
+            steps,
         }
+    }
+
+    /// Moves the clock on.
+    pub fn later(&self, time: Duration) {
+        self.steps
+            .later
+            .fetch_add(time.as_secs(), Ordering::Relaxed);
     }
 
     /// Sends a request as it is.

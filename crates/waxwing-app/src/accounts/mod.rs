@@ -1,8 +1,10 @@
 //! People and programs that use the API: accounts, logins, invitations, API keys.
 
 pub mod passwords;
+pub mod second_factor;
 pub mod throttle;
 pub mod tokens;
+pub mod totp;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use waxwing_store::domain::users::{self, NewUser, UserRecord};
 use waxwing_store::{StoreError, Tx};
 
 use self::passwords::{Ending, Passwords};
-use self::throttle::Throttle;
+use self::throttle::{AccountKey, Throttle};
 use self::tokens::TokenKind;
 use crate::Base;
 
@@ -42,6 +44,15 @@ pub enum AccountError {
     /// Address or password is wrong, or the account is disabled: which of them is not told.
     #[error("the address or the password is wrong")]
     WrongLogin,
+    /// The password is right, and the person has to give a code of the second factor as well.
+    #[error("a code of the second factor is needed")]
+    CodeMissing,
+    /// The code is wrong, or was used before.
+    #[error("the code is wrong or was used before")]
+    WrongCode,
+    /// There is a second factor already.
+    #[error("there is a second factor already")]
+    HasSecondFactor,
     /// Too many tries; as long as that.
     #[error("too many tries")]
     TooFast(Duration),
@@ -196,18 +207,21 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Checks address and password and begins a session. The first tenant of the person is the session's.
+    /// Checks address and password, and the code of the second factor of who has one, and begins a session. The first
+    /// tenant of the person is the session's.
     ///
     /// # Errors
-    /// [`AccountError::WrongLogin`], [`AccountError::TooFast`]; what the database says.
+    /// [`AccountError::WrongLogin`], [`AccountError::CodeMissing`], [`AccountError::WrongCode`], [`AccountError::TooFast`];
+    /// what the database says.
     pub async fn login(
         &self,
         email: Email,
         password: Secret,
+        code: Option<Secret>,
         origin: Origin,
         kind: SessionKind,
     ) -> Result<Opened, AccountError> {
-        let user = self.check(&email, password, origin.address()).await?;
+        let user = self.check(&email, password, code, origin.address()).await?;
         let read = self
             .base
             .store
@@ -226,19 +240,31 @@ impl Accounts {
         Ok(opened)
     }
 
-    /// The person of an address and a password.
+    /// The person of an address, a password and, where there is a second factor, a code of it. Only all of it together
+    /// counts as a good try: whoever has the password alone may not try codes as often as they like.
     async fn check(
         &self,
         email: &Email,
         password: Secret,
+        code: Option<Secret>,
         from: IpAddr,
     ) -> Result<UserRecord, AccountError> {
-        let name = email.as_str().as_bytes();
-        let account = self
-            .base
-            .keyring
-            .blind_system(BlindPurpose::Token, &[b"login", name]);
-        if let Some(wait) = self.throttle.try_now(&account, from, Instant::now()) {
+        let account = self.account_key(email.as_str());
+        let user = self.check_password(email, password, &account, from).await?;
+        self.check_code(&user, code).await?;
+        self.throttle.succeeded(&account, from, Instant::now());
+        Ok(user)
+    }
+
+    /// The person of an address and a password. The try counts as failed until it is said to be good.
+    async fn check_password(
+        &self,
+        email: &Email,
+        password: Secret,
+        account: &AccountKey,
+        from: IpAddr,
+    ) -> Result<UserRecord, AccountError> {
+        if let Some(wait) = self.throttle.try_now(account, from, Instant::now()) {
             return Err(AccountError::TooFast(wait));
         }
         let wanted = email.clone();
@@ -246,9 +272,12 @@ impl Accounts {
         let user = read.await?.filter(|user| user.active);
         let phc = user.as_ref().map(|user| user.password_hash.clone());
         let right = self.passwords.is(password, phc).await?;
-        let user = user.filter(|_| right).ok_or(AccountError::WrongLogin)?;
-        self.throttle.succeeded(&account, from, Instant::now());
-        Ok(user)
+        user.filter(|_| right).ok_or(AccountError::WrongLogin)
+    }
+
+    fn account_key(&self, email: &str) -> AccountKey {
+        let parts: [&[u8]; 2] = [b"login", email.as_bytes()];
+        self.base.keyring.blind_system(BlindPurpose::Token, &parts)
     }
 
     /// Changes the password of a person who knows the present one; all other sessions of the person end.
@@ -263,11 +292,7 @@ impl Accounts {
         from: IpAddr,
         trail: Trail,
     ) -> Result<(), AccountError> {
-        let id = session.user_id;
-        let read = self.base.store.read(move |tx| users::get(tx, id));
-        let user = read.await?.ok_or(AccountError::WrongLogin)?;
-        let email = Email::parse(&user.email).ok_or(AccountError::WrongLogin)?;
-        self.check(&email, present, from).await?;
+        let id = self.check_own(&session, present, from).await?.id;
         let password_hash = self.passwords.hash(new).await?;
         let now = self.base.clock.now();
         let write = self.base.store.write(move |tx| {
@@ -383,15 +408,15 @@ impl Accounts {
         read.await?.ok_or(AccountError::StaleLink)
     }
 
-    /// Takes an invitation up: whoever has an account proves it by the password, others make one with it.
+    /// Takes an invitation up: whoever has an account proves it as at a login, others make one with the password.
     ///
     /// # Errors
-    /// [`AccountError::StaleLink`], [`AccountError::WrongLogin`], [`AccountError::TooFast`]; what the database says.
+    /// [`AccountError::StaleLink`], those of [`Accounts::login`]; what the database says.
     pub async fn accept(
         &self,
         invitation: InvitationRecord,
         name: String,
-        password: Secret,
+        (password, code): (Secret, Option<Secret>),
         origin: Origin,
         kind: SessionKind,
     ) -> Result<Opened, AccountError> {
@@ -400,7 +425,7 @@ impl Accounts {
         let present = read.await?;
         let (user, password_hash) = match present {
             Some(user) => {
-                self.check(&invitation.email, password, origin.address())
+                self.check(&invitation.email, password, code, origin.address())
                     .await?;
                 (user.id, None)
             }

@@ -25,6 +25,7 @@ pub mod outbox;
 pub mod portfolio;
 pub mod queue;
 pub mod retention;
+pub mod second_factors;
 pub mod sessions;
 pub mod statuses;
 pub mod templates;
@@ -50,6 +51,11 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "sessions",
         statements: sessions::STATEMENTS,
+        inserts: &[],
+    },
+    Module {
+        name: "second_factors",
+        statements: second_factors::STATEMENTS,
         inserts: &[],
     },
     Module {

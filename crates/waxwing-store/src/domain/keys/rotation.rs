@@ -59,6 +59,8 @@ statements! {
     CHANGES [tenant] = "SELECT id, change_sealed FROM audit_entries WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     SET_CHANGES [tenant] = "UPDATE audit_entries SET change_sealed = $4 WHERE tenant_id = $1 AND id = $2 AND change_sealed = $3";
     BODIES [global] = "SELECT id, body_sealed FROM webhook_events WHERE id > $1 ORDER BY id LIMIT $2";
+    FACTORS [global] = "SELECT user_id, secret_sealed FROM second_factors WHERE user_id > $1 ORDER BY user_id LIMIT $2";
+    SET_FACTORS [global] = "UPDATE second_factors SET secret_sealed = $3 WHERE user_id = $1 AND secret_sealed = $2";
     SET_BODIES [global] = "UPDATE webhook_events SET body_sealed = $3 WHERE id = $1 AND body_sealed = $2";
 }
 
@@ -124,6 +126,14 @@ const OF_TENANTS: &[SealedColumn] = &[
 /// Those of the platform.
 const OF_PLATFORM: &[SealedColumn] = &[
     CHANGES_COLUMN,
+    SealedColumn {
+        table: "second_factors",
+        column: "secret_sealed",
+        select: &FACTORS,
+        update: &SET_FACTORS,
+        batch: 200,
+        owned: false,
+    },
     SealedColumn {
         table: "webhook_events",
         column: "body_sealed",
