@@ -109,6 +109,19 @@ const TABLE: &[(&str, &str, Access, &str)] = &[
         Tenant(A::TestChannels),
         "channel.test",
     ),
+    ("GET", "/channels/signup", Tenant(A::ManageChannels), ""),
+    (
+        "POST",
+        "/channels/signup",
+        Tenant(A::ManageChannels),
+        "channel.signup",
+    ),
+    (
+        "POST",
+        "/channels/{id}/register",
+        Tenant(A::ManageChannels),
+        "channel.register",
+    ),
     ("GET", "/webhooks/health", Tenant(A::ReadChannels), ""),
     (
         "GET",

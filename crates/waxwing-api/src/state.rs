@@ -62,6 +62,19 @@ pub struct ApiSettings {
     pub media: bool,
     /// Where the providers are, and where they reach this server.
     pub endpoints: Arc<Endpoints>,
+    /// The app through which businesses connect their numbers.
+    pub signup: Option<SignupApp>,
+}
+
+/// The platform's app at Meta, for Embedded Signup.
+#[derive(Debug, Clone)]
+pub struct SignupApp {
+    /// The app's id.
+    pub app_id: String,
+    /// The configuration of its Facebook Login for Business.
+    pub config_id: String,
+    /// Exchanges codes; never goes to a browser.
+    pub app_secret: Secret,
 }
 
 /// The use cases and workers of this process that handlers reach.

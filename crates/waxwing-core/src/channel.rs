@@ -68,6 +68,7 @@ impl ChannelKind {
                 credential::ACCESS_TOKEN,
                 credential::APP_SECRET,
                 credential::VERIFY_TOKEN,
+                credential::REGISTRATION_PIN,
             ],
             Self::Twilio => &[
                 credential::AUTH_TOKEN,
@@ -128,6 +129,8 @@ pub mod credential {
     pub const APP_SECRET: &str = "appSecret";
     /// Meta: the token of the webhook handshake.
     pub const VERIFY_TOKEN: &str = "verifyToken";
+    /// Meta: the six digits with which the number is registered, its second factor at WhatsApp.
+    pub const REGISTRATION_PIN: &str = "registrationPin";
     /// Twilio: sends, and signs webhooks.
     pub const AUTH_TOKEN: &str = "authToken";
     /// Twilio: the other token while they are being exchanged; accepted in signatures.

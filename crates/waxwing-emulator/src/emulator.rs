@@ -16,6 +16,7 @@ use crate::hub::Hub;
 use crate::ledger::{Ledger, WebhookKind};
 use crate::meta::hooks::Envelope;
 use crate::meta::json::escaped;
+use crate::meta::signup::Signup;
 use crate::msg91::Msg91Line;
 use crate::phone::Phone;
 use crate::provider::{Parcel, Registration};
@@ -121,6 +122,20 @@ impl Emulator {
             challenge,
         )
         .await
+    }
+
+    /// A business goes through Meta's window of Embedded Signup with a number; `None` when it is not Meta's.
+    #[must_use]
+    pub fn sign_up(&self, phone_number_id: &str) -> Option<Signup> {
+        self.hub.sign_up(phone_number_id)
+    }
+
+    /// Gives a number a PIN, as it has one that was used before.
+    pub fn set_pin(&self, phone_number_id: &str, pin: &str) {
+        let number = self.hub.number(phone_number_id);
+        if let Some(line) = number.as_ref().and_then(|number| number.meta()) {
+            *lock(&line.pin) = Some(pin.to_owned());
+        }
     }
 
     /// The phone of a user in the chat with a number; `None` when the number is unknown or has its most users.

@@ -54,6 +54,7 @@ pub use dialog360::config::{Dialog360Config, SignatureForm};
 pub use emulator::Emulator;
 pub use faults::{Fault, FaultMatch, FaultPoint, FaultRule, FaultScript};
 pub use ledger::{Counts, Ledger, SendRecord, WebhookKind, WebhookRecord};
+pub use meta::signup::Signup;
 pub use msg91::config::{Msg91Config, Msg91Form};
 pub use phone::{Phone, PhoneError};
 pub use provider::{CallEvent, Provider, Registration};

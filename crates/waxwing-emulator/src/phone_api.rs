@@ -87,6 +87,7 @@ pub(crate) async fn serve(
         ("GET", "/phone/phone.css") => page("text/css; charset=utf-8", STYLE),
         ("GET", "/phone/api/numbers") => value(200, &numbers(hub)),
         ("POST", "/phone/api/numbers") => register(hub, body),
+        ("POST", "/phone/api/signup") => sign_up(hub, body),
         ("GET", "/phone/api/thread") => thread(hub, query).await,
         (
             "POST",
@@ -97,6 +98,21 @@ pub(crate) async fn serve(
             | "/phone/api/media",
         ) => act(hub, path, body),
         _ => error(404, "not found"),
+    }
+}
+
+/// What a browser gets from Meta's window of Embedded Signup.
+fn sign_up(hub: &Hub, body: &Bytes) -> Answer {
+    #[derive(Deserialize)]
+    struct Wanted {
+        number: String,
+    }
+    let Ok(wanted) = serde_json::from_slice::<Wanted>(body) else {
+        return error(400, "give the number's id as `number`");
+    };
+    match hub.sign_up(&wanted.number) {
+        Some(signup) => value(200, &json!({ "code": signup.code, "event": signup.event })),
+        None => error(404, "there is no such number of Meta's"),
     }
 }
 

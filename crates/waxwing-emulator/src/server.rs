@@ -253,6 +253,9 @@ async fn graph_call(hub: &Arc<Hub>, head: &Parts, body: Incoming) -> Result<Answ
         ("v25.0", first)
     };
     let edge = segments.next().unwrap_or("");
+    if head.method == Method::GET && (id, edge) == ("oauth", "access_token") {
+        return Ok(hub.exchange_code(version, query));
+    }
     let content_type = text(head, "content-type");
     let limit = if edge == "media" || id.starts_with("upload:") {
         MAX_UPLOAD

@@ -28,7 +28,7 @@ use tokio::sync::OnceCell;
 pub use self::relay::{RelayBody, RelayError};
 pub use self::stream::{Download, DownloadError, DownloadLimits, StreamBody};
 
-/// A request, complete but for what HTTP itself adds.
+/// A request, complete but for what HTTP itself adds. `Debug` shows neither the query nor the values of headers.
 #[derive(Clone)]
 pub struct HttpRequest {
     /// The method.
@@ -46,7 +46,8 @@ impl fmt::Debug for HttpRequest {
         let names: Vec<&str> = self.headers.keys().map(http::HeaderName::as_str).collect();
         f.debug_struct("HttpRequest")
             .field("method", &self.method)
-            .field("url", &self.url)
+            // A query may hold a secret.
+            .field("url", &self.url.split('?').next().unwrap_or_default())
             .field("headers", &names)
             .field("body", &format_args!("{} bytes", self.body.len()))
             .finish()

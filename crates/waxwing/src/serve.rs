@@ -1,5 +1,6 @@
 //! The server: everything wired together, started in order and ended in order.
 
+mod api;
 mod supervise;
 
 use std::net::SocketAddr;
@@ -11,10 +12,8 @@ use std::time::Duration;
 use axum::{Extension, Router};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use waxwing_api::auth::AdminTokens;
-use waxwing_api::rates::CallerRates;
 use waxwing_api::routes::health::{self, Redis, WorkerState, Workers};
-use waxwing_api::{ApiSettings, ApiState, AppHandles};
+use waxwing_api::{ApiState, AppHandles};
 use waxwing_app::accounts::Accounts;
 use waxwing_app::converse::ConverseOptions;
 use waxwing_app::dead_letters::DeadLetters;
@@ -538,27 +537,13 @@ impl Wiring<'_> {
     fn api_state(&self, master: &MasterKey) -> ApiState {
         let (base, settings) = (self.base.clone(), self.settings);
         let secret = settings.meta.app_secret.clone();
-        let admin = AdminTokens::new(
-            settings.admin_token.as_ref(),
-            Some(&master.text),
-            settings.production,
-        );
         ApiState {
             store: base.store.clone(),
             keyring: base.keyring.clone(),
             clock: Arc::clone(&base.clock),
             ids: Arc::clone(&base.ids),
             http: self.client.clone(),
-            settings: Arc::new(ApiSettings {
-                admin,
-                registration: settings.registration,
-                rates: CallerRates::new(settings.api_rate),
-                trusted_proxies: settings.trusted_proxies.clone(),
-                platform_app_secret: secret.is_some(),
-                message_templates: settings.message_templates,
-                media: settings.media,
-                endpoints: Arc::clone(&self.endpoints),
-            }),
+            settings: Arc::new(api::settings(settings, master, &self.endpoints)),
             reads: Arc::default(),
             app: AppHandles {
                 accounts: Accounts::new(base.clone()),

@@ -33,6 +33,7 @@ use crate::state::ApiState;
 use self::form::{ChannelView, CreateChannel, MadeSecret, PatchChannel};
 
 pub mod form;
+mod signup;
 
 const LIST: &str = "channels";
 /// How long the provider may take to answer the test of a channel.
@@ -44,6 +45,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(list_channels, create_channel))
         .routes(routes!(get_channel, patch_channel, delete_channel))
         .routes(routes!(test_channel))
+        .merge(signup::routes())
 }
 
 /// A channel.

@@ -123,6 +123,7 @@ async fn watched() -> Watched {
 async fn everything_that_changes_something_is_told_once() {
     let mut log = watched().await;
     people(&mut log).await;
+    signup(&mut log).await;
     setup(&mut log).await;
     messages(&mut log).await;
     message_templates(&mut log).await;
@@ -147,6 +148,26 @@ async fn everything_that_changes_something_is_told_once() {
     let whole = log.api.get("/api/platform/audit/verify").await.expect(200);
     assert_eq!(whole.body["whole"], true, "{}", whole.text);
     log.api.end().await;
+}
+
+async fn signup(log: &mut Watched) {
+    // Meta is not there in these tests: what was tried is told all the same.
+    let code = json!({"code": "AQ123", "wabaId": "102290129340398"});
+    log.act("POST", &format!("{T}/channels/signup"), "", code)
+        .await;
+    let channel = json!({
+        "kind": "meta", "phoneNumberId": "77", "wabaId": "78", "credentials": {"accessToken": "EAAtoken"},
+    });
+    let path = format!("/api/tenants/{}/channels", log.tenant);
+    let made = log.api.post(&path, channel).await.expect(201);
+    let id = text(&made.body, "/channel/id");
+    log.act(
+        "POST",
+        &format!("{T}/channels/{{id}}/register"),
+        &id,
+        json!({}),
+    )
+    .await;
 }
 
 async fn second_factor(log: &mut Watched) {

@@ -12,6 +12,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 use waxwing_api::auth::AdminTokens;
 use waxwing_api::rates::CallerRates;
+use waxwing_api::state::SignupApp;
 use waxwing_api::{ApiSettings, ApiState, AppHandles, router};
 use waxwing_app::Base;
 use waxwing_app::accounts::Accounts;
@@ -166,6 +167,11 @@ impl Api {
             rates: CallerRates::new(1_000_000),
             trusted_proxies: Vec::new(),
             platform_app_secret: true,
+            signup: Some(SignupApp {
+                app_id: "236484624622562".into(),
+                config_id: "1".into(),
+                app_secret: Secret::new("the secret of the app"),
+            }),
             message_templates: true,
             media: true,
             endpoints: Arc::new(Endpoints {

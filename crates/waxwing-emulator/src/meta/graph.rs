@@ -143,6 +143,9 @@ async fn number_call(
                     &GraphError::invalid("Param pin must be a 6-digit number"),
                 ));
             }
+            if lock(&line.pin).get_or_insert_with(|| pin.clone()) != &pin {
+                return Ok(Answer::error(hub, call.version, &GraphError::of(133_005)));
+            }
             line.registered.store(true, Ordering::Relaxed);
             success()
         }

@@ -5,6 +5,7 @@ pub(crate) mod graph;
 pub(crate) mod hooks;
 pub(crate) mod json;
 pub(crate) mod send;
+pub(crate) mod signup;
 pub(crate) mod templates;
 pub(crate) mod templates_create;
 pub(crate) mod uploads;
@@ -45,6 +46,8 @@ pub(crate) struct Accounts {
     wabas: RwLock<HashMap<String, Arc<Waba>>>,
     /// Resumable uploads.
     pub(crate) uploads: Mutex<uploads::Uploads>,
+    /// Codes of Embedded Signup.
+    pub(crate) codes: Mutex<signup::Codes>,
 }
 
 impl Accounts {
@@ -74,6 +77,7 @@ impl Accounts {
             app_callback: RwLock::new(config.webhook_url.clone()),
             callback: RwLock::new(None),
             registered: AtomicBool::new(true),
+            pin: Mutex::new(None),
             signer: Signer::new(&config.app_secret),
             config,
             waba,
@@ -89,6 +93,8 @@ pub(crate) struct MetaLine {
     /// Callback of this number, first in precedence (meta.md section 2.5).
     pub(crate) callback: RwLock<Option<String>>,
     pub(crate) registered: AtomicBool,
+    /// Its second factor: registering again takes the same one.
+    pub(crate) pin: Mutex<Option<String>>,
     /// Callback of the app; settable after the number was added.
     app_callback: RwLock<Option<String>>,
     signer: Signer,

@@ -35,6 +35,8 @@ const TAKEN: [&str; 6] = [
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 /// The customer who writes by herself. The number is one of those that nobody has.
 const CUSTOMER: (&str, &str) = ("16505550142", "Ada");
+/// How often a demo looks for a place.
+const STARTS_MAX: u32 = 5;
 /// A second number of the same account that no tenant has yet, to try registration with.
 const SPARE_NUMBER: &str = "106540352242999";
 
@@ -131,6 +133,69 @@ fn step(started: Instant, what: &str, text: &str) {
     ));
 }
 
+/// The two programs of a demo, and where they run.
+struct Running {
+    place: Place,
+    emulator: Emulator,
+    server: Server,
+}
+
+impl Running {
+    /// Starts both. A port that was free may be taken a moment later, by another demo that begins at the same time: then
+    /// another place is looked for.
+    async fn begin(
+        settings: &mut Settings,
+        secrets: &Secrets,
+        keep: bool,
+    ) -> Result<Self, Failure> {
+        let wanted = settings.clone();
+        let mut tries = 1;
+        loop {
+            match Self::once(settings, secrets, keep).await {
+                Err(_) if tries < STARTS_MAX => {
+                    settings.clone_from(&wanted);
+                    tries += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn once(settings: &mut Settings, secrets: &Secrets, keep: bool) -> Result<Self, Failure> {
+        let place = Place::find(settings, keep)?;
+        let emulator = Emulator::start(EmulatorConfig {
+            listen: place.emulator,
+            ..EmulatorConfig::default()
+        })
+        .await
+        .map_err(|error| {
+            Failure::new(format!("{} cannot be listened on: {error}", place.emulator))
+        })?;
+        let usual = NumberConfig::default();
+        settings.admin_token = Some(Secret::new(secrets.admin.clone()));
+        settings.meta.app_secret = Some(Secret::new(secrets.app.clone()));
+        settings.meta.verify_token = Some(Secret::new(secrets.verify.clone()));
+        settings.meta.graph_url = emulator.url();
+        // Embedded Signup can be tried as well: the emulator's `/phone/api/signup` stands for Meta's window.
+        settings.meta.signup = Some(("236484624622562".to_owned(), "1".to_owned()));
+        settings.channels = vec![EnvChannel {
+            kind: ChannelKind::Meta,
+            sender_id: usual.phone_number_id,
+            account_id: Some(usual.waba_id),
+            credentials: Credentials::new().with(
+                credential::ACCESS_TOKEN,
+                Secret::new(secrets.access.clone()),
+            ),
+        }];
+        let server = Server::start(settings, Role::All).await?;
+        Ok(Self {
+            place,
+            emulator,
+            server,
+        })
+    }
+}
+
 impl Demo {
     async fn start(
         mut settings: Settings,
@@ -140,20 +205,15 @@ impl Demo {
     ) -> Result<Self, Failure> {
         say("waxwing demo: server, WhatsApp emulator and a starter kit; all of it on this machine");
         let secrets = Secrets::new(&settings);
-        let place = Place::find(&mut settings, keep)?;
+        let Running {
+            place,
+            emulator,
+            server,
+        } = Running::begin(&mut settings, &secrets, keep).await?;
         place
             .notes
             .iter()
             .for_each(|note| say(&format!("           {note}")));
-
-        let emulator = Emulator::start(EmulatorConfig {
-            listen: place.emulator,
-            ..EmulatorConfig::default()
-        })
-        .await
-        .map_err(|error| {
-            Failure::new(format!("{} cannot be listened on: {error}", place.emulator))
-        })?;
         step(
             started,
             "emulator",
@@ -161,20 +221,6 @@ impl Demo {
         );
 
         let usual = NumberConfig::default();
-        settings.admin_token = Some(Secret::new(secrets.admin.clone()));
-        settings.meta.app_secret = Some(Secret::new(secrets.app.clone()));
-        settings.meta.verify_token = Some(Secret::new(secrets.verify.clone()));
-        settings.meta.graph_url = emulator.url();
-        settings.channels = vec![EnvChannel {
-            kind: ChannelKind::Meta,
-            sender_id: usual.phone_number_id.clone(),
-            account_id: Some(usual.waba_id.clone()),
-            credentials: Credentials::new().with(
-                credential::ACCESS_TOKEN,
-                Secret::new(secrets.access.clone()),
-            ),
-        }];
-        let server = Server::start(&settings, Role::All).await?;
         let data = if keep {
             "database kept"
         } else {

@@ -120,6 +120,22 @@ pub struct MetaSettings {
     pub graph_url: String,
     /// Its version.
     pub api_version: String,
+    /// The app of Embedded Signup, and its configuration.
+    pub signup: Option<(String, String)>,
+}
+
+impl MetaSettings {
+    fn of(values: &Values) -> Self {
+        let text = |name: &str| values.get(name).map(str::to_owned);
+        let url = text("META_GRAPH_URL").unwrap_or_default();
+        Self {
+            app_secret: values.get("APP_SECRET").map(Secret::new),
+            verify_token: values.get("VERIFY_TOKEN").map(Secret::new),
+            graph_url: url.trim_end_matches('/').to_owned(),
+            api_version: text("WHATSAPP_API_VERSION").unwrap_or_default(),
+            signup: text("META_APP_ID").zip(text("META_SIGNUP_CONFIG_ID")),
+        }
+    }
 }
 
 /// A number of the default tenant that is described by the settings.
@@ -212,12 +228,7 @@ impl Settings {
             log_json: values
                 .get("LOG_FORMAT")
                 .map_or(production, |format| format == "json"),
-            meta: MetaSettings {
-                app_secret: secret("APP_SECRET"),
-                verify_token: secret("VERIFY_TOKEN"),
-                graph_url: url("META_GRAPH_URL").unwrap_or_default(),
-                api_version: text("WHATSAPP_API_VERSION").unwrap_or_default(),
-            },
+            meta: MetaSettings::of(values),
             twilio_url: url("TWILIO_API_URL"),
             dialog360_url: url("D360_API_URL").unwrap_or_default(),
             msg91_url: url("MSG91_API_URL").unwrap_or_default(),
@@ -323,6 +334,15 @@ fn problems(values: &Values, production: bool) -> Vec<String> {
     ] {
         if given(one) && !given(other) {
             problems.push(format!("{one} is set, but {other} is not: a bucket needs MEDIA_URL, MEDIA_S3_ACCESS_KEY_ID and MEDIA_S3_SECRET_ACCESS_KEY"));
+        }
+    }
+    for (one, other) in [
+        ("META_APP_ID", "META_SIGNUP_CONFIG_ID"),
+        ("META_SIGNUP_CONFIG_ID", "META_APP_ID"),
+        ("META_APP_ID", "APP_SECRET"),
+    ] {
+        if given(one) && !given(other) {
+            problems.push(format!("{one} is set, but {other} is not: Embedded Signup needs META_APP_ID, META_SIGNUP_CONFIG_ID and APP_SECRET"));
         }
     }
     for (one, other) in [

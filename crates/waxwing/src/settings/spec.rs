@@ -199,6 +199,18 @@ pub const SPECS: &[Spec] = &[
     )
     .secret(),
     spec(
+        "META_APP_ID",
+        Form::ProviderId,
+        "",
+        "Meta: the app through which businesses connect their numbers (Embedded Signup); with APP_SECRET",
+    ),
+    spec(
+        "META_SIGNUP_CONFIG_ID",
+        Form::ProviderId,
+        "",
+        "Meta: the configuration of the app's Facebook Login for Business",
+    ),
+    spec(
         "WHATSAPP_API_VERSION",
         Form::GraphVersion,
         "v25.0",

@@ -26,6 +26,7 @@ mod resources;
 mod retention;
 mod secrecy;
 mod sends;
+mod signup;
 mod statuses;
 mod support;
 mod tenants;

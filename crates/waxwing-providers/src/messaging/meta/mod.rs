@@ -2,6 +2,7 @@
 
 mod request;
 mod samples;
+pub mod signup;
 pub(crate) mod templates;
 mod verify;
 

@@ -1,5 +1,6 @@
 //! Requests to the Graph API and what their answers mean.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -168,24 +169,40 @@ fields! {
     }
 }
 
+/// Status and body of an answer; an error where there is none.
+pub(super) fn read_answer(answer: &HttpOutcome) -> Result<(u16, Cow<'_, str>), ProviderError> {
+    match answer {
+        HttpOutcome::Response { status, body, .. } => Ok((*status, text::readable(body))),
+        HttpOutcome::NotSent(reason) | HttpOutcome::Lost(reason) => Err(ProviderError::own(
+            ErrorClass::Retry,
+            format!("the Graph API did not answer: {}", scrub(reason)),
+        )),
+        HttpOutcome::TooLarge => Err(ProviderError::own(
+            ErrorClass::Permanent,
+            "the answer was too large to read",
+        )),
+    }
+}
+
+/// An answer in which nothing was found.
+pub(super) fn unreadable(status: u16) -> ProviderError {
+    let class = if status >= 500 {
+        ErrorClass::Retry
+    } else {
+        ErrorClass::Permanent
+    };
+    ProviderError::own(
+        class,
+        format!("HTTP {status} without a readable answer; check the Graph URL"),
+    )
+}
+
 /// Says how a number is from the answer to [`build_check`].
 pub(super) fn interpret_check(response: &HttpOutcome) -> ChannelCheck {
-    let (status, body) = match response {
-        HttpOutcome::Response { status, body, .. } => (*status, body),
-        HttpOutcome::NotSent(reason) | HttpOutcome::Lost(reason) => {
-            return failed(ProviderError::own(
-                ErrorClass::Retry,
-                format!("the Graph API did not answer: {}", scrub(reason)),
-            ));
-        }
-        HttpOutcome::TooLarge => {
-            return failed(ProviderError::own(
-                ErrorClass::Permanent,
-                "the answer was too large to read",
-            ));
-        }
+    let (status, body) = match read_answer(response) {
+        Ok(answer) => answer,
+        Err(error) => return failed(error),
     };
-    let body = text::readable(body);
     let number = serde_json::from_str::<&RawValue>(&body)
         .ok()
         .and_then(wire::object::<NumberWire<'_>>)
@@ -194,15 +211,7 @@ pub(super) fn interpret_check(response: &HttpOutcome) -> ChannelCheck {
         return failed(error);
     }
     if !(200..300).contains(&status) || wire::text(number.id).is_none() {
-        let class = if status >= 500 {
-            ErrorClass::Retry
-        } else {
-            ErrorClass::Permanent
-        };
-        return failed(ProviderError::own(
-            class,
-            format!("HTTP {status} without a readable answer; check the Graph URL"),
-        ));
+        return failed(unreadable(status));
     }
     let health: Health<'_> = wire::object_or_empty(number.health_status);
     let can_send = wire::owned(health.can_send_message);
