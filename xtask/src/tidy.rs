@@ -4,6 +4,7 @@
 //! beside it: `tidy: allow RULE: reason`, at its end or on the line above.
 
 mod docs;
+mod security;
 mod text;
 mod workspace;
 
@@ -40,6 +41,7 @@ pub fn run() -> Outcome<()> {
     let mut findings = workspace::check(&root)?;
     findings.extend(text::check(&root, &files)?);
     findings.extend(docs::check(&root, &files));
+    findings.extend(security::check(&files));
     findings.extend(
         mutants::check(&root)?
             .into_iter()
