@@ -96,7 +96,8 @@ pub(crate) fn refused_by_provider(
     code: Option<&str>,
     now: Timestamp,
 ) -> Result<Option<NewOutboxEvent>, StoreError> {
-    let Some(row) = waxwing_store::domain::messages::get(tx, tenant, message)? else {
+    let Some(row) = waxwing_store::domain::messages::get(tx, &base.keyring, tenant, message)?
+    else {
         return Ok(None);
     };
     let said = Said {

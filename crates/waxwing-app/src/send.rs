@@ -268,7 +268,7 @@ fn write(
     let change = Change::made(json!({ "contactId": contact_id.to_string(), "type": kind }));
     let object = Object::one("message", hint.message_id);
     request.trail.record(tx, &object, &change)?;
-    let row = messages::get(tx, tenant_id, hint.message_id)?;
+    let row = messages::get(tx, &base.keyring, tenant_id, hint.message_id)?;
     let row = row.ok_or_else(|| StoreError::corrupt("a message that was just written is gone"))?;
     Ok(Written::Queued((!waits).then_some(hint), Box::new(row)))
 }

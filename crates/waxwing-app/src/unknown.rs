@@ -189,10 +189,11 @@ impl LookupOptions {
         message: &UnknownMessage,
     ) -> Result<Result<Known, ProviderError>, StoreError> {
         let (tenant, id) = (message.tenant_id, message.message_id);
+        let keyring = self.base.keyring.clone();
         let claim = self
             .base
             .store
-            .read(move |tx| unknown::claim_of(tx, tenant, id))
+            .read(move |tx| unknown::claim_of(tx, &keyring, tenant, id))
             .await?;
         let Some(claim) = claim else {
             return Ok(Ok(Known::Settled));

@@ -19,6 +19,8 @@ pub struct TenantSettings {
     pub unknown_outcome: UnknownPolicy,
     /// How people opt out of marketing and in again.
     pub consent: ConsentSettings,
+    /// Whether what people write and call themselves is sealed, from now on. Then it is not found by searching.
+    pub encrypt_content: bool,
 }
 
 impl Default for TenantSettings {
@@ -28,6 +30,7 @@ impl Default for TenantSettings {
             session_seconds: 3_600,
             unknown_outcome: UnknownPolicy::default(),
             consent: ConsentSettings::default(),
+            encrypt_content: false,
         }
     }
 }

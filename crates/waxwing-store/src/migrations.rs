@@ -6,4 +6,4 @@
 use crate::Step;
 
 /// All steps, the oldest first.
-pub const STEPS: &[Step] = crate::steps!["../migrations"; "0001_initial", "0002_media", "0003_message_templates", "0004_portfolio_limits", "0005_accounts", "0006_data_keys", "0007_audit", "0008_privacy", "0009_second_factor"];
+pub const STEPS: &[Step] = crate::steps!["../migrations"; "0001_initial", "0002_media", "0003_message_templates", "0004_portfolio_limits", "0005_accounts", "0006_data_keys", "0007_audit", "0008_privacy", "0009_second_factor", "0010_content_encryption"];

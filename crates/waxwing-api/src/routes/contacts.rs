@@ -81,7 +81,7 @@ impl ContactView {
             contacts::open_user_id(keyring, tenant, record.id, record.user_id_sealed.as_deref())?;
         Ok(Self {
             id: record.id,
-            name: record.profile_name,
+            name: record.name(keyring, tenant)?,
             phone: phone.map(|phone| phone.e164()),
             user_id: user_id.map(|user| user.as_str().to_owned()),
             marketing: record.marketing,

@@ -111,6 +111,7 @@ impl ConversationView {
             row.contact_id,
             row.user_id_sealed.as_deref(),
         )?;
+        let name = row.name(keyring, tenant)?;
         // An ended session is cleaned up when the contact writes again; until then it only looks ended.
         let in_session = row.session_expires_at.is_none_or(|end| end > now);
         Ok(Self {
@@ -119,7 +120,7 @@ impl ConversationView {
             contact_id: row.contact_id.to_string(),
             contact: ContactSummary {
                 id: row.contact_id.to_string(),
-                name: row.profile_name,
+                name,
                 phone: phone.map(|phone| phone.e164()),
                 user_id: user_id.map(|user| user.as_str().to_owned()),
             },

@@ -344,7 +344,7 @@ async fn with_existing(
 async fn read(state: &ApiState, tenant: TenantId, id: MessageId) -> ApiResult<Option<MessageView>> {
     let keyring = state.keyring.clone();
     let read = state.store.read(move |tx| {
-        let row = messages::get(tx, tenant, id)?;
+        let row = messages::get(tx, &keyring, tenant, id)?;
         row.map(|row| MessageView::open(&keyring, tenant, row))
             .transpose()
     });
@@ -470,9 +470,10 @@ pub(super) async fn list(
     filter: Filter,
 ) -> ApiResult<Json<MessageList>> {
     let (tenant, rows) = (scope.id(), page.rows());
+    let keyring = state.keyring.clone();
     let mut found = state
         .store
-        .read(move |tx| messages::list(tx, tenant, &filter, rows))
+        .read(move |tx| messages::list(tx, &keyring, tenant, &filter, rows))
         .await?;
     let next_cursor = page.finish(LIST, &mut found, |row| row.id.uuid());
     let mut messages = found
@@ -518,12 +519,12 @@ async fn get_message(
     scope: TenantScope,
     IdParam(id): IdParam<MessageId>,
 ) -> ApiResult<Json<MessageAnswer>> {
-    let tenant = scope.id();
+    let (tenant, keyring) = (scope.id(), state.keyring.clone());
     let (row, attempts) = state
         .store
         .read(move |tx| {
             Ok((
-                messages::get(tx, tenant, id)?,
+                messages::get(tx, &keyring, tenant, id)?,
                 messages::attempts(tx, tenant, id)?,
             ))
         })

@@ -167,13 +167,18 @@ async fn gather(
             ..conversations::Filter::default()
         };
         let threads = conversations::list(tx, tenant, &filter, ENTRIES_MAX)?;
-        Ok((record, phone, user_id, consents, threads))
+        let name = record
+            .as_ref()
+            .map(|record| record.name(&keyring, tenant))
+            .transpose()?
+            .flatten();
+        Ok((record, (name, phone, user_id), consents, threads))
     });
-    let (record, phone, user_id, consents, threads) = read.await.map_err(failed)?;
+    let (record, (name, phone, user_id), consents, threads) = read.await.map_err(failed)?;
     let record = record.ok_or(Broken::Gone)?;
     file(out, "contact.json").await?;
     let contact = json!({
-        "id": record.id.to_string(), "name": record.profile_name, "phone": phone.map(|phone| phone.e164()),
+        "id": record.id.to_string(), "name": name, "phone": phone.map(|phone| phone.e164()),
         "userId": user_id.map(|id| id.as_str().to_owned()), "marketing": record.marketing,
         "createdAt": record.created_at.rfc3339(), "updatedAt": record.updated_at.rfc3339(),
     });
@@ -219,7 +224,7 @@ async fn texts(
                 before,
                 ..Filter::default()
             };
-            let rows = messages::list(tx, tenant, &filter, MESSAGES_AT_ONCE)?;
+            let rows = messages::list(tx, &keyring, tenant, &filter, MESSAGES_AT_ONCE)?;
             let last = rows.last().map(|row| row.id);
             let views = rows
                 .into_iter()

@@ -78,6 +78,8 @@ pub struct SettingsView {
     pub opt_out_reply: Option<String>,
     /// What is answered to an opt-in.
     pub opt_in_reply: Option<String>,
+    /// Whether what people write and call themselves is encrypted in the database from now on. Then `q` does not find it.
+    pub encrypt_content: bool,
 }
 
 impl From<TenantSettings> for SettingsView {
@@ -90,6 +92,7 @@ impl From<TenantSettings> for SettingsView {
             opt_in_words: settings.consent.opt_in_words,
             opt_out_reply: settings.consent.opt_out_reply,
             opt_in_reply: settings.consent.opt_in_reply,
+            encrypt_content: settings.encrypt_content,
         }
     }
 }
@@ -123,6 +126,8 @@ pub struct PatchSettings {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, max_length = 1024)]
     opt_in_reply: Option<Option<String>>,
+    /// Encrypts what people write and call themselves from now on. What is there stays as it is, and can be read either way.
+    encrypt_content: Option<bool>,
 }
 
 impl PatchSettings {
@@ -236,6 +241,9 @@ async fn patch_settings(
             if let Some(outcome) = input.unknown_outcome {
                 settings.unknown_outcome = outcome.into();
             }
+            if let Some(wanted) = input.encrypt_content {
+                settings.encrypt_content = wanted;
+            }
             input.apply_consent(&mut settings.consent);
         })?;
         if let Some(record) = &changed {
@@ -250,6 +258,10 @@ async fn patch_settings(
     let record = changed
         .await?
         .ok_or_else(|| ApiError::not_found("tenant"))?;
+    // Here at once, on other nodes within a second.
+    state
+        .keyring
+        .set_sealing_of(tenant, record.settings.encrypt_content);
     Ok(Json(SettingsAnswer {
         ok: Success,
         settings: record.settings.into(),

@@ -309,7 +309,9 @@ impl Writer<'_> {
         let tenant = item.channel.tenant_id;
         let content = self.with_file(item, &message.content);
         if item.replaces {
-            messages::replace_content(tx, tenant, item.message_id, &content, cause, self.now)?;
+            let keyring = &self.tools.base.keyring;
+            let id = item.message_id;
+            messages::replace_content(tx, keyring, tenant, id, &content, cause, self.now)?;
         } else {
             let received = inbound.event.received_at;
             let sent_at = message.sent_at.unwrap_or(received).min(received);
@@ -507,7 +509,9 @@ impl Writer<'_> {
         let Some(channel) = self.directory.channel(status.channel_id) else {
             return Ok(());
         };
-        let Some(message) = messages::get(tx, status.tenant_id, message_id)? else {
+        let Some(message) =
+            messages::get(tx, &self.tools.base.keyring, status.tenant_id, message_id)?
+        else {
             return Ok(());
         };
         let text = |name: &str| message.content.0[name].as_str().map(str::to_owned);

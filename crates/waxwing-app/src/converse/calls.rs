@@ -85,7 +85,7 @@ impl Writer<'_> {
                 self.outcome.stored_only += 1;
                 continue;
             };
-            let Some(row) = messages::get(tx, tenant, answered.id)? else {
+            let Some(row) = messages::get(tx, keyring, tenant, answered.id)? else {
                 continue;
             };
             let Ok(Content::Call(known)) = serde_json::from_value(row.content.0) else {
@@ -96,7 +96,7 @@ impl Writer<'_> {
                 continue;
             }
             let content = Content::Call(call.clone());
-            messages::replace_content(tx, tenant, row.id, &content, None, self.now)?;
+            messages::replace_content(tx, keyring, tenant, row.id, &content, None, self.now)?;
             self.outcome.applied += 1;
             let by_contact = row.direction == "IN";
             let thread = (row.conversation_id, row.contact_id);

@@ -183,12 +183,13 @@ impl Writer<'_> {
                 if let Some(other) = other {
                     self.merge(tx, tenant, row.id, other, Reason::SameMessage)?;
                 }
+                let name = match item.profile_name {
+                    Some(name) => Some(name.to_owned()),
+                    None => row.name(keyring, tenant)?,
+                };
                 people.push(Person {
                     id: row.id,
-                    name: item
-                        .profile_name
-                        .map(Into::into)
-                        .or(row.profile_name.clone()),
+                    name,
                     known: Some(row),
                 });
                 continue;

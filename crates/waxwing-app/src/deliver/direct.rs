@@ -109,7 +109,7 @@ impl DeliverySignal {
         }
         attempts.add(&claims);
         let claimed_at = Instant::now();
-        let done = queue::claim(tx, &claims, claimer.node, now)?;
+        let done = queue::claim(tx, &base.keyring, &claims, claimer.node, now)?;
         let mut waits = held::tell(tx, base, &done.held)?;
         let taken = pair(done.claimed, holds, claimed_at);
         let claimed: HashSet<_> = taken.iter().map(Taken::message_id).collect();

@@ -28,7 +28,7 @@ pub(super) fn tell(
         let (status, error) = match message.held {
             Held::Waits | Held::Limited => continue,
             Held::Expired => ("expired", None),
-            Held::Failed | Held::OptedOut | Held::Blocked => {
+            Held::Failed | Held::OptedOut | Held::Blocked | Held::Unreadable => {
                 ("failed", Some(message.held.refusal()))
             }
         };
@@ -73,5 +73,6 @@ const fn word(held: Held) -> &'static str {
         Held::Failed => "failed",
         Held::OptedOut => "opted_out",
         Held::Blocked => "blocked",
+        Held::Unreadable => "unreadable",
     }
 }

@@ -311,7 +311,7 @@ impl Worker {
             .base
             .store
             .write(move |tx| {
-                let claims = queue::claim(tx, &claims, node, base.clock.now())?;
+                let claims = queue::claim(tx, &base.keyring, &claims, node, base.clock.now())?;
                 let next = held::tell(tx, &base, &claims.held)?;
                 Ok((claims.claimed, next))
             })

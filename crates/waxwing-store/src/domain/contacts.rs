@@ -15,22 +15,23 @@ use waxwing_core::time::Timestamp;
 pub use self::identity::{NewIds, change_ids, marketing, set_marketing};
 pub use self::listing::{ContactRecord, Filter, list, record, set_blocked};
 use super::crypto::{BlindPurpose, Keyring, Place};
-use super::erasure;
+use super::{contents, erasure};
 use crate::{StoreError, Tx, Value, inserts, params, row, statements};
 
 inserts! {
     ADD [tenant] = contacts(tenant_id uuid, id uuid, phone_sealed bytes, user_id_sealed bytes, username_sealed bytes,
-        profile_name text, created_at time, updated_at time) "";
+        profile_name text, profile_name_sealed bytes, created_at time, updated_at time) "";
 }
 
 statements! {
-    FIND [tenant] = "SELECT c.id, c.profile_name, c.phone_sealed, c.user_id_sealed, c.marketing, c.blocked_at FROM contact_aliases a \
+    FIND [tenant] = "SELECT c.id, c.profile_name, c.phone_sealed, c.user_id_sealed, c.marketing, c.blocked_at, c.profile_name_sealed FROM contact_aliases a \
         JOIN contacts c ON c.tenant_id = a.tenant_id AND c.id = a.contact_id \
         WHERE a.tenant_id = $1 AND a.kind = $2 AND a.value_hash = $3";
-    GET [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed, marketing, blocked_at FROM contacts WHERE tenant_id = $1 AND id = $2";
+    GET [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed, marketing, blocked_at, profile_name_sealed FROM contacts WHERE tenant_id = $1 AND id = $2";
     ADD_ALIAS [tenant] = "INSERT INTO contact_aliases (tenant_id, kind, value_hash, contact_id, created_at) \
         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant_id, kind, value_hash) DO NOTHING";
-    UPDATE [tenant] = "UPDATE contacts SET profile_name = COALESCE($3, profile_name), \
+    UPDATE [tenant] = "UPDATE contacts SET profile_name = CASE WHEN $8 THEN $3 ELSE profile_name END, \
+        profile_name_sealed = CASE WHEN $8 THEN $9 ELSE profile_name_sealed END, \
         phone_sealed = COALESCE($4, phone_sealed), user_id_sealed = COALESCE($5, user_id_sealed), \
         username_sealed = COALESCE($6, username_sealed), updated_at = $7 WHERE tenant_id = $1 AND id = $2";
 }
@@ -45,10 +46,20 @@ row! {
         user_id_sealed: Option<Vec<u8>>,
         marketing: Option<String>,
         blocked_at: Option<Timestamp>,
+        profile_name_sealed: Option<Vec<u8>>,
     }
 }
 
 impl ContactRow {
+    /// The name that the person gave themselves.
+    ///
+    /// # Errors
+    /// When the stored value does not open.
+    pub fn name(&self, keyring: &Keyring, tenant: TenantId) -> Result<Option<String>, StoreError> {
+        let sealed = self.profile_name_sealed.as_deref();
+        contents::read_name(keyring, tenant, self.id, self.profile_name.clone(), sealed)
+    }
+
     /// The contact's phone.
     ///
     /// # Errors
@@ -194,13 +205,16 @@ pub fn create_many(
     let (mut known, mut owners) = (Vec::new(), Vec::new());
     for contact in contacts {
         let sealed = SealedIdentity::new(keyring, contact.tenant_id, contact.id, contact.identity);
+        let (tenant, id) = (contact.tenant_id, contact.id);
+        let (name, name_sealed) = contents::store_name(keyring, tenant, id, contact.profile_name);
         rows.push(params![
             contact.tenant_id,
             contact.id,
             sealed.phone,
             sealed.user_id,
             sealed.username,
-            contact.profile_name,
+            name,
+            name_sealed,
             now,
             now
         ]);
@@ -246,7 +260,8 @@ pub fn learn(
     if known.user_id_sealed.is_some() {
         fresh.user_id = None;
     }
-    let new_name = profile_name.filter(|name| known.profile_name.as_deref() != Some(name));
+    let present = known.name(keyring, tenant)?;
+    let new_name = profile_name.filter(|name| present.as_deref() != Some(name));
     if new_name.is_none() && fresh.phone.is_none() && fresh.user_id.is_none() {
         return Ok(None);
     }
@@ -264,16 +279,19 @@ pub fn learn(
         }
     }
     let sealed = SealedIdentity::new(keyring, tenant, known.id, &fresh);
+    let (name, name_sealed) = contents::store_name(keyring, tenant, known.id, new_name);
     tx.execute(
         &UPDATE,
         &params![
             tenant,
             known.id,
-            new_name,
+            name,
             sealed.phone,
             sealed.user_id,
             sealed.username,
-            now
+            now,
+            new_name.is_some(),
+            name_sealed
         ],
     )?;
     Ok(taken)

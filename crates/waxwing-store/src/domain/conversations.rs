@@ -5,6 +5,8 @@ use waxwing_core::step::{ConversationState, Mode};
 use waxwing_core::time::Timestamp;
 use waxwing_core::window::Window;
 
+use super::contents;
+use super::crypto::Keyring;
 use crate::{SqlBuilder, StoreError, Tx, Value, inserts, params, row, statements};
 
 inserts! {
@@ -25,11 +27,11 @@ statements! {
         last_message_at = $4, updated_at = $4 WHERE tenant_id = $1 AND id = $2";
     GET [tenant] = "SELECT v.id, v.channel_id, v.contact_id, v.status, v.mode, v.state, v.last_template_key, \
         v.session_expires_at, v.window_expires_at, v.free_entry_until, v.last_message_at, v.created_at, c.profile_name, c.phone_sealed, \
-        c.user_id_sealed FROM conversations v \
+        c.user_id_sealed, c.profile_name_sealed FROM conversations v \
         JOIN contacts c ON c.tenant_id = v.tenant_id AND c.id = v.contact_id WHERE v.tenant_id = $1 AND v.id = $2";
     LIST [tenant] = "SELECT v.id, v.channel_id, v.contact_id, v.status, v.mode, v.state, v.last_template_key, \
         v.session_expires_at, v.window_expires_at, v.free_entry_until, v.last_message_at, v.created_at, c.profile_name, c.phone_sealed, \
-        c.user_id_sealed FROM conversations v \
+        c.user_id_sealed, c.profile_name_sealed FROM conversations v \
         JOIN contacts c ON c.tenant_id = v.tenant_id AND c.id = v.contact_id WHERE v.tenant_id = $1";
 }
 
@@ -65,6 +67,24 @@ row! {
         profile_name: Option<String>,
         phone_sealed: Option<Vec<u8>>,
         user_id_sealed: Option<Vec<u8>>,
+        profile_name_sealed: Option<Vec<u8>>,
+    }
+}
+
+impl ConversationRow {
+    /// The name that the person gave themselves.
+    ///
+    /// # Errors
+    /// When the stored value does not open.
+    pub fn name(&self, keyring: &Keyring, tenant: TenantId) -> Result<Option<String>, StoreError> {
+        let sealed = self.profile_name_sealed.as_deref();
+        contents::read_name(
+            keyring,
+            tenant,
+            self.contact_id,
+            self.profile_name.clone(),
+            sealed,
+        )
     }
 }
 

@@ -7,7 +7,7 @@
 pub mod file;
 pub mod master;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use ring::{aead, hkdf, hmac};
@@ -191,6 +191,8 @@ struct Inner {
     secrets: RwLock<HashMap<Uuid, Secrets>>,
     derived: Mutex<HashMap<Uuid, Arc<OwnerKeys>>>,
     system: RwLock<Arc<OwnerKeys>>,
+    /// The tenants that want what people write sealed.
+    sealing: RwLock<HashSet<Uuid>>,
     /// Tests need no database to have keys of every tenant.
     #[cfg(any(test, feature = "testing"))]
     for_tests: Option<u8>,
@@ -205,6 +207,7 @@ impl Keyring {
             secrets: RwLock::default(),
             derived: Mutex::default(),
             system: RwLock::new(Arc::new(OwnerKeys::new(system))),
+            sealing: RwLock::default(),
             #[cfg(any(test, feature = "testing"))]
             for_tests: None,
         }))
@@ -251,6 +254,40 @@ impl Keyring {
     /// Forgets the secrets of a tenant whose keys were destroyed. What this process still seals for it opens nowhere.
     pub fn destroy(&self, tenant: TenantId) {
         self.install(tenant.uuid(), &Secrets::fresh());
+    }
+
+    /// Takes in which tenants want what people write sealed, in place of what was known.
+    pub fn set_sealing(&self, tenants: impl IntoIterator<Item = TenantId>) {
+        let tenants = tenants.into_iter().map(TenantId::uuid).collect();
+        *self
+            .0
+            .sealing
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = tenants;
+    }
+
+    /// Takes in what one tenant wants.
+    pub fn set_sealing_of(&self, tenant: TenantId, wanted: bool) {
+        let mut all = self
+            .0
+            .sealing
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if wanted {
+            all.insert(tenant.uuid());
+        } else {
+            all.remove(&tenant.uuid());
+        }
+    }
+
+    /// Whether a tenant wants what people write sealed.
+    #[must_use]
+    pub fn seals_content(&self, tenant: TenantId) -> bool {
+        self.0
+            .sealing
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&tenant.uuid())
     }
 
     /// Whether the keys of a tenant are here.

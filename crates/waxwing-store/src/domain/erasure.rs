@@ -22,7 +22,7 @@ statements! {
         ON CONFLICT (tenant_id, kind, value_hash) DO NOTHING";
     DROP_ALIASES [tenant] = "DELETE FROM contact_aliases WHERE tenant_id = $1 AND contact_id = $2";
     DROP_MERGES [tenant] = "DELETE FROM contact_merges WHERE tenant_id = $1 AND (winner_id = $2 OR loser_id = $2)";
-    BLANK [tenant] = "UPDATE contacts SET phone_sealed = NULL, user_id_sealed = NULL, username_sealed = NULL, profile_name = NULL, \
+    BLANK [tenant] = "UPDATE contacts SET phone_sealed = NULL, user_id_sealed = NULL, username_sealed = NULL, profile_name = NULL, profile_name_sealed = NULL, \
         erased_at = $3, updated_at = $3 WHERE tenant_id = $1 AND id = $2";
     CANCEL [tenant] = "UPDATE messages SET status = 'cancelled', rank = 60, updated_at = $3 WHERE tenant_id = $1 \
         AND conversation_id IN (SELECT id FROM conversations WHERE tenant_id = $1 AND contact_id = $2) \
@@ -37,7 +37,7 @@ statements! {
         WHERE v.tenant_id = $1 AND c.merged_into = $2";
     MESSAGES [tenant] = "SELECT id, kind, direction, status, content FROM messages WHERE tenant_id = $1 AND conversation_id = $2 AND id > $3 \
         ORDER BY id LIMIT $4";
-    BLANK_MESSAGE [tenant] = "UPDATE messages SET body = NULL, content = $3, provider_id_sealed = NULL, provider_id_hash = NULL, \
+    BLANK_MESSAGE [tenant] = "UPDATE messages SET body = NULL, content = $3, content_sealed = NULL, provider_id_sealed = NULL, provider_id_hash = NULL, \
         provider_alias_hash = NULL, outside_window = NULL, error_message = CASE WHEN error_message IS NULL THEN NULL ELSE 'erased' END \
         WHERE tenant_id = $1 AND id = $2 AND status NOT IN ('queued', 'sending')";
     BLANK_ATTEMPTS [tenant] = "UPDATE attempts SET error_message = NULL WHERE tenant_id = $1 AND message_id = $2";

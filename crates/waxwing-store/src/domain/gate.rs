@@ -9,14 +9,16 @@ use waxwing_core::status::MessageStatus;
 use waxwing_core::time::Timestamp;
 use waxwing_core::window::{self, Gate, OutsideWindow, SERVICE_WINDOW, Window};
 
+use super::contents;
+use super::crypto::Keyring;
 use super::queue::Hint;
-use crate::{Json, StoreError, Tx, Value, params, statements};
+use crate::{StoreError, Tx, params, statements};
 
 statements! {
     LOCK_WINDOW [tenant] = "SELECT window_expires_at FROM conversations WHERE tenant_id = $1 AND id = $2 {lock}";
     WAIT [tenant] = "UPDATE messages SET status = 'queued', rank = 0, attempts = attempts - 1, claimed_by = NULL, attempt_id = NULL, \
         waits_for = 'window', due_at = $4, updated_at = $5 WHERE tenant_id = $1 AND id = $2 AND attempt_id = $3";
-    INSTEAD [tenant] = "UPDATE messages SET kind = $4, body = $5, content = $6, updated_at = $7 \
+    INSTEAD [tenant] = "UPDATE messages SET kind = $4, body = $5, content = $6, updated_at = $7, content_sealed = $8 \
         WHERE tenant_id = $1 AND id = $2 AND attempt_id = $3";
     END [tenant] = "UPDATE messages SET status = $4, rank = $5, attempts = attempts - 1, claimed_by = NULL, attempt_id = NULL, failed_at = $6, \
         error_class = $7, error_code = NULL, error_message = $8, updated_at = $6 WHERE tenant_id = $1 AND id = $2 AND attempt_id = $3";
@@ -46,6 +48,8 @@ pub enum Held {
     OptedOut,
     /// It failed: the tenant blocked the contact.
     Blocked,
+    /// It failed: what it says does not open any more.
+    Unreadable,
 }
 
 /// A message that did not pass the gate.
@@ -73,6 +77,10 @@ impl Held {
             Self::Blocked => {
                 ProviderError::own(ErrorClass::Permanent, "the contact is blocked here")
             }
+            Self::Unreadable => ProviderError::own(
+                ErrorClass::Permanent,
+                "what it says cannot be read any more",
+            ),
             _ => ProviderError::own(
                 ErrorClass::WindowClosed,
                 "the customer service window is closed",
@@ -98,6 +106,7 @@ pub(super) struct AtGate<'a> {
 /// Lets a claimed message pass, perhaps as another one, or takes its claim back. `None`: it passes.
 pub(super) fn pass(
     tx: &mut Tx<'_>,
+    keyring: &Keyring,
     message: AtGate<'_>,
     now: Timestamp,
 ) -> Result<Option<Held>, StoreError> {
@@ -133,14 +142,16 @@ pub(super) fn pass(
     ) {
         Gate::Send => return Ok(None),
         Gate::Instead(template) => {
+            let said = contents::store(keyring, tenant, id, template, message.outside)?;
             let values = params![
                 tenant,
                 id,
                 attempt,
                 template.kind(),
-                template.text(),
-                Value::json(template)?,
-                now
+                said.body,
+                said.content,
+                now,
+                said.sealed
             ];
             tx.execute(&INSTEAD, &values)?;
             *message.content = template.clone();
@@ -164,15 +175,26 @@ fn end(
     held: Held,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    let claim = (message.tenant_id, message.message_id, message.attempt_id);
+    end_claim(tx, claim, held, now)
+}
+
+/// Ends a message that was claimed.
+pub(super) fn end_claim(
+    tx: &mut Tx<'_>,
+    (tenant, id, attempt): (TenantId, MessageId, AttemptId),
+    held: Held,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let status = match held {
         Held::Expired => MessageStatus::Expired,
         _ => MessageStatus::Failed,
     };
     let error = held.refusal();
     let values = params![
-        message.tenant_id,
-        message.message_id,
-        message.attempt_id,
+        tenant,
+        id,
+        attempt,
         status.as_str(),
         status.rank(),
         now,
@@ -262,11 +284,6 @@ pub fn refused_by_provider(
         })
     });
     Ok(hints.collect())
-}
-
-/// The choice of a claimed message.
-pub(super) fn choice(stored: Option<&Json<OutsideWindow>>) -> Option<&OutsideWindow> {
-    stored.map(|choice| &choice.0)
 }
 
 #[cfg(test)]

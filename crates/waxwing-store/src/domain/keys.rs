@@ -28,6 +28,7 @@ statements! {
     /// Tells other nodes that the keys are gone, and not only made too recently to be seen.
     TOMBSTONE [global] = "INSERT INTO data_keys (owner, purpose, version, state, wrapped, wrapped_by, created_at) \
         VALUES ($1, 'fixed', 0, 'destroyed', $2, 0, $3)";
+    SEALING [global] = "SELECT id FROM tenants WHERE content_sealed_since IS NOT NULL AND id > $1 ORDER BY id LIMIT $2";
     EPOCH [global] = "SELECT value FROM epochs WHERE name = 'keys'";
     /// All nodes look at it every second, and read all keys again when it has changed.
     BUMP [global] = "UPDATE epochs SET value = value + 1 WHERE name = 'keys'";
@@ -171,7 +172,30 @@ pub fn refresh(tx: &mut Tx<'_>, keyring: &Keyring) -> Result<(), StoreError> {
             None => tracing::warn!("secrets are wrapped under a master key that is not here"),
         }
     }
+    keyring.set_sealing(sealing(tx)?);
     Ok(())
+}
+
+/// The tenants that want what people write sealed.
+fn sealing(tx: &mut Tx<'_>) -> Result<Vec<TenantId>, StoreError> {
+    let mut all: Vec<TenantId> = Vec::new();
+    loop {
+        let after = all.last().map_or(Uuid::nil(), |last| last.uuid());
+        let page: Vec<TenantId> = tx.query(&SEALING, &params![after, PAGE_ROWS])?;
+        let full = page.len() == PAGE_ROWS as usize;
+        all.extend(page);
+        if !full {
+            return Ok(all);
+        }
+    }
+}
+
+/// Tells all nodes that keys, or who wants what sealed, have changed.
+///
+/// # Errors
+/// What the database says.
+pub fn changed(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    tx.execute(&BUMP, &[]).map(|_| ())
 }
 
 /// Destroys the secrets of a tenant: nothing that was sealed for it opens again, wherever copies of it are.

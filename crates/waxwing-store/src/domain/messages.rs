@@ -12,6 +12,7 @@ use waxwing_core::step::Cause;
 use waxwing_core::time::Timestamp;
 use waxwing_core::window::OutsideWindow;
 
+use super::contents;
 use super::crypto::{BlindPurpose, Keyring, Place};
 use crate::{Json, SqlBuilder, StoreError, Tx, Value, inserts, params, row, statements};
 
@@ -21,7 +22,7 @@ pub use find::{Answered, KeyHolder, find_by_idempotency_key, find_by_marks, find
 
 inserts! {
     ADD [tenant] = messages(tenant_id uuid, id uuid, conversation_id uuid, contact_id uuid, channel_id uuid,
-        direction text, kind text, status text, rank small, purpose text, body text, content json, template_key text,
+        direction text, kind text, status text, rank small, purpose text, body text, content json, content_sealed bytes, template_key text,
         cause json, reply_to uuid, idempotency_key text, request_hash bytes, provider_id_sealed bytes,
         provider_id_hash bytes, attempts small, priority small, due_at time, waits_for text,
         outside_window json, outcome_unknown bool, may_be_duplicate bool, order_uncertain bool, provider_at time, created_at time,
@@ -29,14 +30,14 @@ inserts! {
 }
 
 statements! {
-    REPLACE_CONTENT [tenant] = "UPDATE messages SET kind = $3, body = $4, content = $5, cause = $6, updated_at = $7 \
+    REPLACE_CONTENT [tenant] = "UPDATE messages SET kind = $3, body = $4, content = $5, cause = $6, updated_at = $7, content_sealed = $8 \
         WHERE tenant_id = $1 AND id = $2";
     PROVIDER_ID [tenant] = "SELECT provider_id_sealed FROM messages WHERE tenant_id = $1 AND id = $2";
     LIST [tenant] = "SELECT m.id, m.conversation_id, m.contact_id, m.channel_id, m.direction, m.kind, m.status, m.body, \
         m.content, m.template_key, m.cause, m.reply_to, m.idempotency_key, m.provider_id_sealed, m.attempts, m.due_at, \
         m.outcome_unknown, m.may_be_duplicate, m.order_uncertain, m.error_class, m.error_code, m.error_message, \
         m.pricing, m.waits_for, m.outside_window, m.provider_at, m.sent_at, m.delivered_at, m.read_at, m.failed_at, m.created_at, m.updated_at, \
-        c.phone_sealed, c.user_id_sealed, m.purpose FROM messages m \
+        c.phone_sealed, c.user_id_sealed, m.purpose, m.content_sealed FROM messages m \
         JOIN contacts c ON c.tenant_id = m.tenant_id AND c.id = m.contact_id WHERE m.tenant_id = $1";
     ATTEMPTS [tenant] = "SELECT id, number, started_at, finished_at, outcome, error_class, error_code, error_message \
         FROM attempts WHERE tenant_id = $1 AND message_id = $2 ORDER BY id";
@@ -188,7 +189,7 @@ fn row_of(
     keyring: &Keyring,
     message: &NewMessage,
     now: Timestamp,
-) -> Result<[Value; 30], StoreError> {
+) -> Result<[Value; 31], StoreError> {
     let tenant = message.tenant_id;
     let (direction, status) = match message.way {
         Way::In { .. } => ("IN", MessageStatus::Received),
@@ -236,7 +237,14 @@ fn row_of(
             ..
         } => (*waits_for, outside_window.as_ref()),
     };
-    let outside_window = outside_window.map(Value::json).transpose()?;
+    let said = contents::store(
+        keyring,
+        tenant,
+        message.id,
+        &message.content,
+        outside_window,
+    )?;
+    let cause = message.cause.as_ref().map(Value::json).transpose()?;
     Ok(params![
         tenant,
         message.id,
@@ -248,15 +256,11 @@ fn row_of(
         status.as_str(),
         status.rank(),
         purpose.map(Purpose::as_str),
-        message.content.text(),
-        Value::json(&message.content)?,
+        said.body,
+        said.content,
+        said.sealed,
         template_key,
-        message
-            .cause
-            .as_ref()
-            .map(Value::json)
-            .transpose()?
-            .unwrap_or(Value::Null),
+        cause.unwrap_or(Value::Null),
         message.reply_to,
         idempotency_key,
         request_hash,
@@ -266,7 +270,7 @@ fn row_of(
         purpose.map_or(0, Purpose::priority),
         due_at,
         waits_for.map(WaitsFor::as_str),
-        outside_window.unwrap_or(Value::Null),
+        said.outside_window,
         false,
         false,
         false,
@@ -282,6 +286,7 @@ fn row_of(
 /// What the database says.
 pub fn replace_content(
     tx: &mut Tx<'_>,
+    keyring: &Keyring,
     tenant: TenantId,
     id: MessageId,
     content: &Content,
@@ -289,14 +294,16 @@ pub fn replace_content(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let cause = cause.map(Value::json).transpose()?.unwrap_or(Value::Null);
+    let said = contents::store(keyring, tenant, id, content, None)?;
     let values = params![
         tenant,
         id,
         content.kind(),
-        content.text(),
-        Value::json(content)?,
+        said.body,
+        said.content,
         cause,
-        now
+        now,
+        said.sealed
     ];
     tx.execute(&REPLACE_CONTENT, &values).map(|_| ())
 }
@@ -368,6 +375,7 @@ row! {
         phone_sealed: Option<Vec<u8>>,
         user_id_sealed: Option<Vec<u8>>,
         purpose: Option<String>,
+        content_sealed: Option<Vec<u8>>,
     }
 
     /// One try to send a message.
@@ -401,7 +409,7 @@ pub struct Filter {
     pub status: Option<String>,
     /// A kind of content.
     pub kind: Option<String>,
-    /// Text that occurs in the body.
+    /// Text that occurs in the body. What is sealed is not found.
     pub text: Option<String>,
     /// Only those before this one, for paging.
     pub before: Option<MessageId>,
@@ -413,6 +421,7 @@ pub struct Filter {
 /// What the database says.
 pub fn list(
     tx: &mut Tx<'_>,
+    keyring: &Keyring,
     tenant: TenantId,
     filter: &Filter,
     limit: u32,
@@ -429,7 +438,17 @@ pub fn list(
         .and_some("lower(m.body) LIKE ? ESCAPE '!'", pattern)
         .and_some("m.id < ?", filter.before)
         .push(" ORDER BY m.id DESC LIMIT ?", &[limit.into()]);
-    tx.query_dynamic(&sql)
+    let mut rows: Vec<MessageRow> = tx.query_dynamic(&sql)?;
+    for row in &mut rows {
+        let Some(sealed) = row.content_sealed.take() else {
+            continue;
+        };
+        let mut outside = row.outside_window.take().map(|choice| choice.0);
+        let shown = (&mut row.body, &mut row.content.0, &mut outside);
+        contents::reveal(keyring, tenant, row.id, Some(&sealed), shown)?;
+        row.outside_window = outside.map(Json);
+    }
+    Ok(rows)
 }
 
 fn like_pattern(text: &str) -> String {
@@ -450,11 +469,13 @@ fn like_pattern(text: &str) -> String {
 /// What the database says.
 pub fn get(
     tx: &mut Tx<'_>,
+    keyring: &Keyring,
     tenant: TenantId,
     id: MessageId,
 ) -> Result<Option<MessageRow>, StoreError> {
     Ok(list(
         tx,
+        keyring,
         tenant,
         &Filter {
             id: Some(id),

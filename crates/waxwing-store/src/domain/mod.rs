@@ -6,6 +6,7 @@ pub mod audit;
 pub mod channel_health;
 pub mod channels;
 pub mod contacts;
+pub mod contents;
 pub mod conversations;
 pub mod costs;
 pub mod crypto;

@@ -4,6 +4,7 @@
 //! first byte leaves; what a dead worker left behind is therefore either `queued` (surely not sent) or `sending` with
 //! an attempt (unknown).
 
+use serde_json::value::RawValue;
 use waxwing_core::consent::Marketing;
 use waxwing_core::content::Content;
 use waxwing_core::delivery::{Purpose, UNKNOWN_LANE_WAIT};
@@ -15,8 +16,9 @@ use waxwing_core::ids::{
 use waxwing_core::time::Timestamp;
 use waxwing_core::window::{OutsideWindow, Window, needs_window};
 
+use super::contents;
 use super::crypto::Keyring;
-use super::gate::{self, AtGate, HeldMessage};
+use super::gate::{self, AtGate, Held, HeldMessage};
 use super::messages::{self, provider_id_hash, seal_provider_id};
 use super::portfolio;
 pub use super::waiting::{Due, depth, due};
@@ -37,7 +39,7 @@ statements! {
           AND e.status IN ('queued', 'sending') AND (e.waits_for IS NULL OR e.due_at <= $5) \
           AND (e.status = 'queued' OR e.outcome_unknown = FALSE OR e.unknown_at > $6) LIMIT 1 OFFSET 0) \
         AND EXISTS (SELECT 1 FROM channels c WHERE c.tenant_id = $1 AND c.id = messages.channel_id AND c.status = 'active' AND c.paused_until <= $5) \
-        RETURNING id, conversation_id, contact_id, channel_id, content, purpose, attempts, attempt_id, reply_to, may_be_duplicate, outside_window";
+        RETURNING id, conversation_id, contact_id, channel_id, content, purpose, attempts, attempt_id, reply_to, may_be_duplicate, outside_window, content_sealed";
     RECIPIENT [tenant] = "SELECT c.phone_sealed, c.user_id_sealed, v.window_expires_at, c.marketing, c.blocked_at FROM contacts c \
         JOIN conversations v ON v.tenant_id = $1 AND v.id = $3 WHERE c.tenant_id = $1 AND c.id = $2";
     SENT [tenant] = "UPDATE messages SET status = 'sent', rank = 20, sent_at = COALESCE(sent_at, $4), provider_id_sealed = COALESCE(provider_id_sealed, $5), \
@@ -76,13 +78,14 @@ row! {
         conversation_id: ConversationId,
         contact_id: ContactId,
         channel_id: ChannelId,
-        content: Json<Content>,
+        content: Json<Box<RawValue>>,
         purpose: Option<String>,
         attempts: u32,
         attempt_id: AttemptId,
         reply_to: Option<MessageId>,
         may_be_duplicate: bool,
         outside_window: Option<Json<OutsideWindow>>,
+        content_sealed: Option<Vec<u8>>,
     }
 
     struct RecipientRow {
@@ -194,6 +197,7 @@ pub struct Claims {
 /// What the database says.
 pub fn claim(
     tx: &mut Tx<'_>,
+    keyring: &Keyring,
     hints: &[(Hint, AttemptId)],
     node: NodeId,
     now: Timestamp,
@@ -224,29 +228,47 @@ pub fn claim(
         .collect();
     let recipients = tx.query_many::<RecipientRow>(&RECIPIENT, &recipients)?;
     let (mut claims, mut first) = (Claims::default(), Vec::new());
-    for ((tenant_id, mut row), recipient) in rows.into_iter().zip(recipients) {
+    for ((tenant_id, row), recipient) in rows.into_iter().zip(recipients) {
         let recipient = recipient
             .into_iter()
             .next()
             .ok_or_else(|| StoreError::corrupt("a message without its contact"))?;
+        let mut outside = row.outside_window.as_ref().map(|choice| choice.0.clone());
+        let sealed = row.content_sealed.as_deref();
+        let text = row.content.0.get();
+        let read = contents::read(keyring, tenant_id, row.id, text, sealed, &mut outside);
+        // One that cannot be read holds nobody else up.
+        let Ok(mut content) = read else {
+            let claim = (tenant_id, row.id, row.attempt_id);
+            gate::end_claim(tx, claim, Held::Unreadable, now)?;
+            claims.held.push(HeldMessage {
+                tenant_id,
+                message_id: row.id,
+                conversation_id: row.conversation_id,
+                held: Held::Unreadable,
+            });
+            continue;
+        };
         let at_gate = AtGate {
             tenant_id,
             message_id: row.id,
             conversation_id: row.conversation_id,
             attempt_id: row.attempt_id,
             purpose: row.purpose(),
-            content: &mut row.content.0,
-            outside: gate::choice(row.outside_window.as_ref()),
+            content: &mut content,
+            outside: outside.as_ref(),
             window_expires_at: recipient.window_expires_at,
             marketing: recipient.marketing.as_deref().and_then(Marketing::parse),
             blocked: recipient.blocked_at.is_some(),
         };
-        match gate::pass(tx, at_gate, now)? {
+        match gate::pass(tx, keyring, at_gate, now)? {
             None => {
-                if begins(&row, recipient.window_expires_at, now) {
+                if begins(row.purpose(), &content, recipient.window_expires_at, now) {
                     first.push(row.id);
                 }
-                claims.claimed.push(row.claimed(tenant_id, recipient));
+                claims
+                    .claimed
+                    .push(row.claimed(tenant_id, content, recipient));
             }
             Some(held) => claims.held.push(HeldMessage {
                 tenant_id,
@@ -275,12 +297,17 @@ pub fn claim(
 }
 
 /// Whether the business begins a conversation with this message.
-fn begins(row: &ClaimRow, window_expires_at: Option<Timestamp>, now: Timestamp) -> bool {
+fn begins(
+    purpose: Purpose,
+    content: &Content,
+    window_expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> bool {
     let window = Window {
         expires_at: window_expires_at,
         free_entry_until: None,
     };
-    row.purpose() != Purpose::Reply && !needs_window(&row.content.0) && !window.is_open(now)
+    purpose != Purpose::Reply && !needs_window(content) && !window.is_open(now)
 }
 
 impl ClaimRow {
@@ -289,7 +316,7 @@ impl ClaimRow {
         known.unwrap_or(Purpose::Transactional)
     }
 
-    fn claimed(self, tenant_id: TenantId, recipient: RecipientRow) -> Claimed {
+    fn claimed(self, tenant_id: TenantId, content: Content, recipient: RecipientRow) -> Claimed {
         let purpose = self.purpose();
         Claimed {
             tenant_id,
@@ -297,7 +324,7 @@ impl ClaimRow {
             conversation_id: self.conversation_id,
             contact_id: self.contact_id,
             channel_id: self.channel_id,
-            content: self.content.0,
+            content,
             purpose,
             attempts: self.attempts,
             attempt_id: self.attempt_id,

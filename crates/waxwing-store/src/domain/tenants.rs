@@ -9,7 +9,7 @@ use waxwing_core::settings::TenantSettings;
 use waxwing_core::template::Template;
 use waxwing_core::time::Timestamp;
 
-use super::{flows, templates};
+use super::{flows, keys, templates};
 use crate::{Json, StoreError, Tx, Value, params, row, statements};
 
 /// The default tenant: the platform admin's own, and the owner of the channel that the settings describe. Its id is
@@ -35,6 +35,7 @@ statements! {
          WHERE id > $1 AND erasing_since IS NULL ORDER BY id LIMIT $2";
     UPDATE_TENANT [global] =
         "UPDATE tenants SET name = $2, settings = $3, config_version = config_version + 1, updated_at = $4 WHERE id = $1";
+    SEAL_CONTENT [global] = "UPDATE tenants SET content_sealed_since = $2 WHERE id = $1";
     BUMP_CONFIG [global] =
         "UPDATE tenants SET config_version = config_version + 1, updated_at = $2 WHERE id = $1";
     CONFIG_VERSION [global] = "SELECT config_version FROM tenants WHERE id = $1";
@@ -186,7 +187,13 @@ pub fn update(
         return Ok(None);
     };
     let mut record = TenantRecord::from(row);
+    let sealed = record.settings.encrypt_content;
     change(&mut record.name, &mut record.settings);
+    if record.settings.encrypt_content != sealed {
+        let since = record.settings.encrypt_content.then_some(now);
+        tx.execute(&SEAL_CONTENT, &params![tenant, since])?;
+        keys::changed(tx)?;
+    }
     tx.execute(
         &UPDATE_TENANT,
         &params![tenant, &record.name, Value::json(&record.settings)?, now],

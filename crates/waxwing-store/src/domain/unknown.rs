@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use waxwing_core::channel::ChannelKind;
 use waxwing_core::content::Content;
 use waxwing_core::delivery::Purpose;
@@ -12,6 +13,8 @@ use waxwing_core::ids::{
 use waxwing_core::settings::TenantSettings;
 use waxwing_core::time::Timestamp;
 
+use super::contents;
+use super::crypto::Keyring;
 use crate::{Json, StoreError, Tx, params, row, statements};
 
 statements! {
@@ -22,7 +25,7 @@ statements! {
         m.attempts, m.attempt_id, t.settings FROM messages m \
         JOIN tenants t ON t.id = m.tenant_id JOIN channels c ON c.tenant_id = m.tenant_id AND c.id = m.channel_id \
         WHERE m.unknown_at <= $1 AND c.kind = $3 ORDER BY m.unknown_at LIMIT $2";
-    CLAIM_OF [tenant] = "SELECT m.content, m.contact_id, m.unknown_at, a.started_at, c.phone_sealed, c.user_id_sealed FROM messages m \
+    CLAIM_OF [tenant] = "SELECT m.content, m.contact_id, m.unknown_at, a.started_at, c.phone_sealed, c.user_id_sealed, m.content_sealed FROM messages m \
         JOIN attempts a ON a.tenant_id = $1 AND a.id = m.attempt_id JOIN contacts c ON c.tenant_id = $1 AND c.id = m.contact_id \
         WHERE m.tenant_id = $1 AND m.id = $2 AND m.status = 'sending' AND m.unknown_at IS NOT NULL";
     IS_SENDING [tenant] = "SELECT id FROM messages WHERE tenant_id = $1 AND conversation_id = $2 AND status IN ('queued', 'sending') \
@@ -47,12 +50,13 @@ row! {
     }
 
     struct ClaimRow {
-        content: Json<Content>,
+        content: Json<Box<RawValue>>,
         contact_id: ContactId,
         unknown_at: Timestamp,
         started_at: Timestamp,
         phone_sealed: Option<Vec<u8>>,
         user_id_sealed: Option<Vec<u8>>,
+        content_sealed: Option<Vec<u8>>,
     }
 }
 
@@ -147,12 +151,17 @@ pub struct Claim {
 /// What the database says.
 pub fn claim_of(
     tx: &mut Tx<'_>,
+    keyring: &Keyring,
     tenant: TenantId,
     id: MessageId,
 ) -> Result<Option<Claim>, StoreError> {
     let rows = tx.query::<ClaimRow>(&CLAIM_OF, &params![tenant, id])?;
-    Ok(rows.into_iter().next().map(|row| Claim {
-        content: row.content.0,
+    let Some(row) = rows.into_iter().next() else {
+        return Ok(None);
+    };
+    let (text, sealed) = (row.content.0.get(), row.content_sealed.as_deref());
+    Ok(Some(Claim {
+        content: contents::read(keyring, tenant, id, text, sealed, &mut None)?,
         contact_id: row.contact_id,
         started_at: row.started_at,
         unknown_at: row.unknown_at,

@@ -7,6 +7,7 @@ mod audit;
 mod calls;
 mod consent;
 mod contacts;
+mod contents;
 mod conversation;
 mod durability;
 mod faults;

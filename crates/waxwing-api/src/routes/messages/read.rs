@@ -63,7 +63,7 @@ pub async fn mark_read(
 ) -> ApiResult<Json<ReadAnswer>> {
     let (tenant, keyring) = (scope.id(), state.keyring.clone());
     let found = state.store.read(move |tx| {
-        let row = messages::get(tx, tenant, id)?;
+        let row = messages::get(tx, &keyring, tenant, id)?;
         let provider_id = messages::provider_id(tx, &keyring, tenant, id)?;
         Ok(row.map(|row| (row.direction, row.channel_id, provider_id)))
     });

@@ -189,8 +189,9 @@ impl Scene {
     /// The status of a message, whether its outcome is unknown, and how many attempts it had.
     async fn state(&self, hint: &Hint) -> (String, bool, usize) {
         let id = hint.message_id;
+        let keyring = self.base.keyring.clone();
         let look = self.base.store.read(move |tx| {
-            let row = messages::get(tx, TENANT, id)?.expect("the message is there");
+            let row = messages::get(tx, &keyring, TENANT, id)?.expect("the message is there");
             let attempts = messages::attempts(tx, TENANT, id)?.len();
             Ok((row.status, row.outcome_unknown, attempts))
         });

@@ -5,13 +5,14 @@ use waxwing_core::ids::{ContactId, TenantId};
 use waxwing_core::time::Timestamp;
 
 use super::alias_key;
+use crate::domain::contents;
 use crate::domain::crypto::Keyring;
 use crate::{SqlBuilder, StoreError, Tx, Value, params, row, statements};
 
 statements! {
-    GET [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed, marketing, marketing_at, merged_into, blocked_at, erased_at, created_at, updated_at \
+    GET [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed, marketing, marketing_at, merged_into, blocked_at, erased_at, created_at, updated_at, profile_name_sealed \
         FROM contacts WHERE tenant_id = $1 AND id = $2";
-    LIST [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed, marketing, marketing_at, merged_into, blocked_at, erased_at, created_at, updated_at \
+    LIST [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed, marketing, marketing_at, merged_into, blocked_at, erased_at, created_at, updated_at, profile_name_sealed \
         FROM contacts WHERE tenant_id = $1 AND merged_into IS NULL AND erased_at IS NULL";
     SET_BLOCKED [tenant] = "UPDATE contacts SET blocked_at = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2 AND erased_at IS NULL";
     BY_ALIAS [tenant] = "SELECT contact_id FROM contact_aliases WHERE tenant_id = $1 AND kind = $2 AND value_hash = $3";
@@ -32,6 +33,18 @@ row! {
         erased_at: Option<Timestamp>,
         created_at: Timestamp,
         updated_at: Timestamp,
+        profile_name_sealed: Option<Vec<u8>>,
+    }
+}
+
+impl ContactRecord {
+    /// The name that the person gave themselves.
+    ///
+    /// # Errors
+    /// When the stored value does not open.
+    pub fn name(&self, keyring: &Keyring, tenant: TenantId) -> Result<Option<String>, StoreError> {
+        let sealed = self.profile_name_sealed.as_deref();
+        contents::read_name(keyring, tenant, self.id, self.profile_name.clone(), sealed)
     }
 }
 

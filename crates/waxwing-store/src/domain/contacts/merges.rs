@@ -10,11 +10,12 @@ use waxwing_core::ids::{ChannelId, ContactId, ConversationId, MergeId, TenantId}
 use waxwing_core::time::Timestamp;
 
 use super::{ContactRow, SealedIdentity};
+use crate::domain::contents;
 use crate::domain::crypto::Keyring;
 use crate::{Json, StoreError, Tx, Value, params, row, statements};
 
 statements! {
-    LOCK [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed, merged_into FROM contacts WHERE tenant_id = $1 AND id = $2 {lock}";
+    LOCK [tenant] = "SELECT id, profile_name, phone_sealed, user_id_sealed, merged_into, profile_name_sealed FROM contacts WHERE tenant_id = $1 AND id = $2 {lock}";
     ALIASES [tenant] = "SELECT kind, value_hash FROM contact_aliases WHERE tenant_id = $1 AND contact_id = $2";
     MOVE_ALIAS [tenant] = "UPDATE contact_aliases SET contact_id = $4 WHERE tenant_id = $1 AND kind = $2 AND value_hash = $3 AND contact_id = $5";
     THREADS [tenant] = "SELECT id, channel_id FROM conversations WHERE tenant_id = $1 AND contact_id = $2";
@@ -22,7 +23,8 @@ statements! {
     CLOSE_THREAD [tenant] = "UPDATE conversations SET status = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2";
     SET_MERGED [tenant] = "UPDATE contacts SET merged_into = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2";
     LEND [tenant] = "UPDATE contacts SET phone_sealed = COALESCE(phone_sealed, $3), user_id_sealed = COALESCE(user_id_sealed, $4), \
-        profile_name = COALESCE(profile_name, $5), updated_at = $6 WHERE tenant_id = $1 AND id = $2";
+        profile_name = CASE WHEN profile_name_sealed IS NULL THEN COALESCE(profile_name, $5) END, \
+        profile_name_sealed = CASE WHEN profile_name IS NULL THEN COALESCE(profile_name_sealed, $7) END, updated_at = $6 WHERE tenant_id = $1 AND id = $2";
     /// The latest wish about marketing is the one person's. It stays when the merge is undone: nobody unsays an opt-out.
     LEND_WISH [tenant] = "UPDATE contacts SET marketing = (SELECT o.marketing FROM contacts o WHERE o.tenant_id = $1 AND o.id = $3), \
         marketing_at = (SELECT o.marketing_at FROM contacts o WHERE o.tenant_id = $1 AND o.id = $3) \
@@ -46,6 +48,7 @@ row! {
         phone_sealed: Option<Vec<u8>>,
         user_id_sealed: Option<Vec<u8>>,
         merged_into: Option<ContactId>,
+        profile_name_sealed: Option<Vec<u8>>,
     }
 
     /// A merge.
@@ -222,6 +225,7 @@ fn lend(
         user_id_sealed: from.user_id_sealed.clone(),
         marketing: None,
         blocked_at: None,
+        profile_name_sealed: from.profile_name_sealed.clone(),
     };
     let identity = waxwing_core::identity::Identity {
         phone: row.phone(keyring, tenant)?,
@@ -231,13 +235,16 @@ fn lend(
     moved.lent_phone = into.phone_sealed.is_none() && identity.phone.is_some();
     moved.lent_user_id = into.user_id_sealed.is_none() && identity.user_id.is_some();
     let sealed = SealedIdentity::new(keyring, tenant, into.id, &identity);
+    let name = row.name(keyring, tenant)?;
+    let (name, name_sealed) = contents::store_name(keyring, tenant, into.id, name.as_deref());
     let lent = params![
         tenant,
         into.id,
         sealed.phone,
         sealed.user_id,
-        from.profile_name.clone(),
-        now
+        name,
+        now,
+        name_sealed
     ];
     tx.execute(&LEND, &lent).map(|_| ())
 }

@@ -116,7 +116,7 @@ store_test!(
             // At once: nothing names them, nothing is sent to them.
             let row = contacts::get(tx, TENANT, ada)?.unwrap();
             assert_eq!((row.phone_sealed, row.profile_name), (None, None));
-            let sent = messages::get(tx, TENANT, hints[0].message_id)?.unwrap();
+            let sent = messages::get(tx, &keyring(), TENANT, hints[0].message_id)?.unwrap();
             assert_eq!(sent.status, "cancelled");
             // The raw request that is not handled yet is waited for.
             assert_eq!(run(tx)?, Step::Waits);
@@ -125,7 +125,7 @@ store_test!(
             tx.execute(&RAW_DONE, &params![uuid(803)])?;
             assert_eq!(run(tx)?, Step::Idle);
             assert!(of_contact(tx, TENANT, ada)?.unwrap().done_at.is_some());
-            let blank = messages::get(tx, TENANT, heard)?.unwrap();
+            let blank = messages::get(tx, &keyring(), TENANT, heard)?.unwrap();
             assert_eq!(
                 (blank.status.as_str(), blank.kind.as_str()),
                 ("received", "text")
@@ -135,7 +135,7 @@ store_test!(
             assert_eq!(left, [uuid(802)]);
             // Others are as they were.
             assert!(phone_of(tx, bob).is_ok());
-            let theirs = messages::get(tx, TENANT, hints[1].message_id)?.unwrap();
+            let theirs = messages::get(tx, &keyring(), TENANT, hints[1].message_id)?.unwrap();
             assert_eq!(theirs.status, "queued");
             Ok(())
         });
@@ -151,7 +151,7 @@ store_test!(
             let ada = ContactId::from_uuid(hints[0].conversation_id.uuid());
             let node = waxwing_core::ids::NodeId::from_uuid(uuid(6));
             let attempt = waxwing_core::ids::AttemptId::from_uuid(uuid(1_000));
-            let claims = queue::claim(tx, &[(hints[0], attempt)], node, NOW)?;
+            let claims = queue::claim(tx, &keyring(), &[(hints[0], attempt)], node, NOW)?;
             assert_eq!(claims.claimed.len(), 1);
             begin(tx, &keyring(), TENANT, ada, uuid(700), Reason::Request, NOW)?;
             assert_eq!(run(tx)?, Step::Waits);
@@ -165,7 +165,7 @@ store_test!(
             };
             queue::record(tx, &keyring(), &[record], NOW)?;
             assert_eq!(run(tx)?, Step::Idle);
-            let sent = messages::get(tx, TENANT, hints[0].message_id)?.unwrap();
+            let sent = messages::get(tx, &keyring(), TENANT, hints[0].message_id)?.unwrap();
             assert_eq!(sent.status, "sent");
             assert_eq!(sent.content.0["erased"], true);
             Ok(())

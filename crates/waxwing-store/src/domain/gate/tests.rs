@@ -72,7 +72,7 @@ fn add(
 }
 
 fn standing(tx: &mut Tx<'_>, hint: Hint) -> Result<(String, Option<String>, i64), StoreError> {
-    let row = messages::get(tx, TENANT, hint.message_id)?.expect("it is there");
+    let row = messages::get(tx, &keyring(), TENANT, hint.message_id)?.expect("it is there");
     Ok((row.status, row.waits_for, row.attempts))
 }
 
@@ -89,7 +89,7 @@ store_test!(
                 .enumerate()
                 .map(|(n, hint)| (*hint, attempt(n as u128)))
                 .collect();
-            let claims = queue::claim(tx, &refused, node(), CLOSED)?;
+            let claims = queue::claim(tx, &keyring, &refused, node(), CLOSED)?;
             assert!(claims.claimed.is_empty());
             assert!(claims.held.iter().all(|held| held.held == Held::Failed));
             assert_eq!(standing(tx, hints[0])?, ("failed".into(), None, 0));
@@ -115,6 +115,7 @@ store_test!(
             )?;
             let claims = queue::claim(
                 tx,
+                &keyring,
                 &[(instead, attempt(10)), (waits, attempt(11))],
                 node(),
                 CLOSED,
@@ -123,7 +124,7 @@ store_test!(
             assert_eq!(claims.claimed[0].content, template());
             assert_eq!(messages::attempts(tx, TENANT, instead.message_id)?.len(), 1);
             assert_eq!(
-                messages::get(tx, TENANT, instead.message_id)?.map(|row| row.kind),
+                messages::get(tx, &keyring, TENANT, instead.message_id)?.map(|row| row.kind),
                 Some("message_template".into())
             );
             assert_eq!(
@@ -132,7 +133,7 @@ store_test!(
             );
             // What waits for the contact does not hold up what can go.
             assert_eq!(
-                queue::claim(tx, &[(behind, attempt(12))], node(), CLOSED)?
+                queue::claim(tx, &keyring, &[(behind, attempt(12))], node(), CLOSED)?
                     .claimed
                     .len(),
                 1
@@ -163,7 +164,7 @@ store_test!(
                 Some((WaitsFor::Window, until)),
                 Some(wait),
             )?;
-            let claims = queue::claim(tx, &[(third, attempt(13))], node(), late)?;
+            let claims = queue::claim(tx, &keyring, &[(third, attempt(13))], node(), late)?;
             assert_eq!(claims.held[0].held, Held::Expired);
             assert_eq!(standing(tx, third)?.0, "expired");
             Ok(())
@@ -198,7 +199,7 @@ store_test!(a_refusal_closes_the_window_it_is_about, |db| async move {
             Ok(row.and_then(|row| row.window_expires_at))
         };
         let later = NOW.plus(Duration::from_secs(10));
-        let claims = queue::claim(tx, &[(hint, attempt(1))], node(), NOW)?;
+        let claims = queue::claim(tx, &keyring, &[(hint, attempt(1))], node(), NOW)?;
         assert_eq!(claims.claimed.len(), 1);
         let sent = End::Sent { provider_id: None };
         queue::record(tx, &keyring, &[record(hint, attempt(1), sent)], NOW)?;
@@ -224,7 +225,7 @@ store_test!(a_refusal_closes_the_window_it_is_about, |db| async move {
 
         // The second one is refused in spite of what our clock says, and waits.
         assert_eq!(
-            queue::claim(tx, &[(second, attempt(2))], node(), later)?
+            queue::claim(tx, &keyring, &[(second, attempt(2))], node(), later)?
                 .claimed
                 .len(),
             1
@@ -245,7 +246,7 @@ store_test!(a_refusal_closes_the_window_it_is_about, |db| async move {
             again.iter().map(|hint| hint.message_id).collect::<Vec<_>>(),
             [second.message_id]
         );
-        let claims = queue::claim(tx, &[(second, attempt(3))], node(), later)?;
+        let claims = queue::claim(tx, &keyring, &[(second, attempt(3))], node(), later)?;
         assert_eq!(claims.held[0].held, Held::Waits);
         Ok(())
     });

@@ -56,6 +56,10 @@ statements! {
     SET_FILENAMES [tenant] = "UPDATE media SET filename_sealed = $4 WHERE tenant_id = $1 AND id = $2 AND filename_sealed = $3";
     NEEDLES [tenant] = "SELECT id, needles_sealed FROM erasures WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     SET_NEEDLES [tenant] = "UPDATE erasures SET needles_sealed = $4 WHERE tenant_id = $1 AND id = $2 AND needles_sealed = $3";
+    CONTENTS [tenant] = "SELECT id, content_sealed FROM messages WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    SET_CONTENTS [tenant] = "UPDATE messages SET content_sealed = $4 WHERE tenant_id = $1 AND id = $2 AND content_sealed = $3";
+    NAMES [tenant] = "SELECT id, profile_name_sealed FROM contacts WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    SET_NAMES [tenant] = "UPDATE contacts SET profile_name_sealed = $4 WHERE tenant_id = $1 AND id = $2 AND profile_name_sealed = $3";
     CHANGES [tenant] = "SELECT id, change_sealed FROM audit_entries WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     SET_CHANGES [tenant] = "UPDATE audit_entries SET change_sealed = $4 WHERE tenant_id = $1 AND id = $2 AND change_sealed = $3";
     BODIES [global] = "SELECT id, body_sealed FROM webhook_events WHERE id > $1 ORDER BY id LIMIT $2";
@@ -116,6 +120,8 @@ const OF_TENANTS: &[SealedColumn] = &[
         &PROVIDER_IDS,
         &SET_PROVIDER_IDS,
     ),
+    column("messages", "content_sealed", &CONTENTS, &SET_CONTENTS),
+    column("contacts", "profile_name_sealed", &NAMES, &SET_NAMES),
     column("parked_statuses", "update_sealed", &PARKED, &SET_PARKED),
     column("media", "source_sealed", &SOURCES, &SET_SOURCES),
     column("media", "filename_sealed", &FILENAMES, &SET_FILENAMES),

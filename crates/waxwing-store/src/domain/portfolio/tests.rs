@@ -63,7 +63,7 @@ fn claim(
         .take(hints.len())
         .collect();
     let hints: Vec<_> = hints.iter().copied().zip(attempts).collect();
-    let claims = queue::claim(tx, &hints, NodeId::from_uuid(uuid(6)), now)?;
+    let claims = queue::claim(tx, &keyring(), &hints, NodeId::from_uuid(uuid(6)), now)?;
     assert!(claims.held.iter().all(|held| held.held == Held::Limited));
     Ok((claims.claimed.len(), claims.held.len()))
 }
@@ -85,14 +85,14 @@ store_test!(people_beyond_the_limit_wait_for_a_day, |db| async move {
             .enumerate()
             .map(|(n, hint)| (*hint, AttemptId::from_uuid(uuid(2_000 + n as u128))))
             .collect();
-        queue::claim(tx, &gone, NodeId::from_uuid(uuid(6)), CLOSED)?;
+        queue::claim(tx, &keyring(), &gone, NodeId::from_uuid(uuid(6)), CLOSED)?;
         limited(tx, "3")?;
         let mut first = Vec::new();
         for (n, hint) in people.iter().enumerate() {
             first.push(template(tx, *hint, 3_000 + n as u128)?);
         }
         assert_eq!(claim(tx, &first, 4_000, CLOSED)?, (3, 2));
-        let waiting = messages::get(tx, TENANT, first[4].message_id)?.unwrap();
+        let waiting = messages::get(tx, &keyring(), TENANT, first[4].message_id)?.unwrap();
         assert_eq!(waiting.status, "queued");
         assert_eq!(waiting.waits_for.as_deref(), Some("portfolio_limit"));
         assert_eq!(waiting.due_at, CLOSED.plus(LOOK_AGAIN));

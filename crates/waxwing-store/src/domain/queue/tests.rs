@@ -127,7 +127,7 @@ store_test!(
                 .map(|(n, hint)| (hint, AttemptId::from_uuid(uuid(1_000 + n as u128))))
                 .collect();
             assert_eq!(
-                claim(tx, &claims, NodeId::from_uuid(uuid(6)), NOW)?
+                claim(tx, &keys, &claims, NodeId::from_uuid(uuid(6)), NOW)?
                     .claimed
                     .len(),
                 MESSAGES
@@ -203,7 +203,12 @@ store_test!(a_claim_in_doubt_is_taken_back, |db| async move {
         let hint = queued(tx, &keyring, 1)?[0];
         let node = NodeId::from_uuid(uuid(6));
         let [first, second, foreign] = [7, 8, 9].map(|n| AttemptId::from_uuid(uuid(n)));
-        assert_eq!(claim(tx, &[(hint, first)], node, NOW)?.claimed.len(), 1);
+        assert_eq!(
+            claim(tx, &keyring, &[(hint, first)], node, NOW)?
+                .claimed
+                .len(),
+            1
+        );
         assert_eq!(
             release(tx, &[(hint, foreign)], NOW)?,
             0,
@@ -211,13 +216,13 @@ store_test!(a_claim_in_doubt_is_taken_back, |db| async move {
         );
         assert_eq!(release(tx, &[(hint, first)], NOW)?, 1);
         assert_eq!(release(tx, &[(hint, first)], NOW)?, 0, "once");
-        let row = messages::get(tx, hint.tenant_id, hint.message_id)?;
+        let row = messages::get(tx, &keyring, hint.tenant_id, hint.message_id)?;
         assert_eq!(
             row.map(|row| (row.status, row.attempts)),
             Some(("queued".into(), 0))
         );
         assert!(messages::attempts(tx, hint.tenant_id, hint.message_id)?.is_empty());
-        let again = claim(tx, &[(hint, second)], node, NOW)?;
+        let again = claim(tx, &keyring, &[(hint, second)], node, NOW)?;
         assert_eq!(
             again.claimed.first().map(|claimed| claimed.attempts),
             Some(1)
