@@ -14,6 +14,7 @@ use waxwing_core::ids::{ApiKeyId, TenantId};
 use waxwing_core::secret::Secret;
 use waxwing_store::domain::audit::Trail;
 use waxwing_store::domain::keys;
+use waxwing_store::domain::second_factors;
 use waxwing_store::domain::sessions::SessionRecord;
 use waxwing_store::domain::tenants::{self, DEFAULT_TENANT, TenantRecord};
 use waxwing_store::domain::users;
@@ -329,6 +330,11 @@ impl TenantScope {
     }
 }
 
+/// Whether people of this role need a second factor in a tenant.
+fn needs_factor(tenant: &TenantRecord, role: Role) -> bool {
+    tenant.settings.require_second_factor && matches!(role, Role::Owner | Role::Manager)
+}
+
 impl FromRequestParts<ApiState> for TenantScope {
     type Rejection = ApiError;
 
@@ -363,13 +369,25 @@ impl FromRequestParts<ApiState> for TenantScope {
                         return Ok(None);
                     };
                     keys::ensure(tx, &keyring, id)?;
-                    Ok(Some((tenant, role)))
+                    let lacks_factor = match caller {
+                        Caller::User(session) if needs_factor(&tenant, role) => {
+                            !second_factors::is_on(tx, session.user_id)?
+                        }
+                        _ => false,
+                    };
+                    Ok(Some((tenant, role, lacks_factor)))
                 }
                 None => Ok(None),
             }
         });
-        let (tenant, role) = read.await?.ok_or_else(unknown)?;
+        let (tenant, role, lacks_factor) = read.await?.ok_or_else(unknown)?;
         tracing::Span::current().record("tenant", tracing::field::display(id));
+        if lacks_factor {
+            return Err(ApiError::forbidden(
+                "This tenant asks its owners and managers for a second factor.",
+            )
+            .hint("Set one up with POST /api/auth/second-factor."));
+        }
         match asked.access {
             Access::Tenant(action) if role.may(action) => {}
             _ => {

@@ -21,6 +21,8 @@ pub struct TenantSettings {
     pub consent: ConsentSettings,
     /// Whether what people write and call themselves is sealed, from now on. Then it is not found by searching.
     pub encrypt_content: bool,
+    /// Whether owners and managers get in with a second factor only.
+    pub require_second_factor: bool,
 }
 
 impl Default for TenantSettings {
@@ -31,6 +33,7 @@ impl Default for TenantSettings {
             unknown_outcome: UnknownPolicy::default(),
             consent: ConsentSettings::default(),
             encrypt_content: false,
+            require_second_factor: false,
         }
     }
 }

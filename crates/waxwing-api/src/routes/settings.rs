@@ -80,6 +80,8 @@ pub struct SettingsView {
     pub opt_in_reply: Option<String>,
     /// Whether what people write and call themselves is encrypted in the database from now on. Then `q` does not find it.
     pub encrypt_content: bool,
+    /// Whether owners and managers get in with a second factor only.
+    pub require_second_factor: bool,
 }
 
 impl From<TenantSettings> for SettingsView {
@@ -93,6 +95,7 @@ impl From<TenantSettings> for SettingsView {
             opt_out_reply: settings.consent.opt_out_reply,
             opt_in_reply: settings.consent.opt_in_reply,
             encrypt_content: settings.encrypt_content,
+            require_second_factor: settings.require_second_factor,
         }
     }
 }
@@ -128,6 +131,8 @@ pub struct PatchSettings {
     opt_in_reply: Option<Option<String>>,
     /// Encrypts what people write and call themselves from now on. What is there stays as it is, and can be read either way.
     encrypt_content: Option<bool>,
+    /// Refuses owners and managers who have no second factor, until they set one up.
+    require_second_factor: Option<bool>,
 }
 
 impl PatchSettings {
@@ -243,6 +248,9 @@ async fn patch_settings(
             }
             if let Some(wanted) = input.encrypt_content {
                 settings.encrypt_content = wanted;
+            }
+            if let Some(wanted) = input.require_second_factor {
+                settings.require_second_factor = wanted;
             }
             input.apply_consent(&mut settings.consent);
         })?;

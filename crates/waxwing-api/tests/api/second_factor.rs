@@ -165,6 +165,48 @@ async fn turning_it_on_ends_other_sessions_and_off_needs_both() {
 }
 
 #[tokio::test]
+async fn a_tenant_can_ask_its_owners_for_one() {
+    let ada = Ada::new().await;
+    let body = json!({"email": "bob@example.com", "password": PASSWORD});
+    let bob = ada
+        .api
+        .call_as(None, "POST", "/api/auth/register", Some(body));
+    let bob = bob.await.expect(201).body["token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for (token, allowed) in [(&ada.token, 200), (&bob, 403)] {
+        let wanted = json!({"requireSecondFactor": true});
+        let call = |method, body| ada.api.call_as(Some(token), method, "/api/settings", body);
+        call("PATCH", Some(wanted)).await.expect(200);
+        let answer = call("GET", None).await.expect(allowed);
+        if allowed == 403 {
+            assert!(
+                answer.body["hint"]
+                    .as_str()
+                    .unwrap()
+                    .contains("second-factor")
+            );
+            // The way out stands open.
+            let password = json!({"password": PASSWORD});
+            let begin = "/api/auth/second-factor";
+            let begun = ada.api.call_as(Some(token), "POST", begin, Some(password));
+            let begun = begun.await.expect(200);
+            let secret = begun.body["secret"].as_str().unwrap();
+            let code = totp::shown_by_app(secret, ada.api.state.clock.now()).unwrap();
+            let confirm = "/api/auth/second-factor/confirm";
+            let code = Some(json!({"code": code}));
+            ada.api
+                .call_as(Some(token), "POST", confirm, code)
+                .await
+                .expect(200);
+            call("GET", None).await.expect(200);
+        }
+    }
+    ada.api.end().await;
+}
+
+#[tokio::test]
 async fn the_admin_helps_who_lost_everything() {
     let ada = Ada::new().await;
     let path = format!("/api/accounts/{}", ada.id);

@@ -9,7 +9,7 @@ async fn settings_change_one_by_one() {
     let api = Api::new().await;
     let first = api.get("/api/settings").await.expect(200);
     let defaults = json!({"defaultCountry": null, "sessionSeconds": 3600, "unknownOutcome": "resend_once",
-        "optOutWords": null, "optInWords": null, "optOutReply": null, "optInReply": null, "encryptContent": false});
+        "optOutWords": null, "optInWords": null, "optOutReply": null, "optInReply": null, "encryptContent": false, "requireSecondFactor": false});
     assert_eq!(first.body, json!({"ok": true, "settings": defaults}));
     for (change, expected) in [
         (
