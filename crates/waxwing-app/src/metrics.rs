@@ -4,6 +4,8 @@
 pub const WEBHOOK_REQUESTS: &str = "whatsapp_webhook_requests_total";
 /// Webhook requests with a wrong signature by `provider`.
 pub const INVALID_SIGNATURES: &str = "whatsapp_webhook_invalid_signatures_total";
+/// Tries to log in by `result` (`good`, `wrong`, `code_missing`, `wrong_code`, `too_fast`).
+pub const LOGINS: &str = "whatsapp_logins_total";
 /// Webhook items by `kind` and `result` (`applied`, `duplicate`, `quarantined`, `ignored`).
 pub const WEBHOOK_ITEMS: &str = "whatsapp_webhook_items_total";
 /// Webhook requests kept aside by `reason`.

@@ -1,5 +1,6 @@
 //! People and programs that use the API: accounts, logins, invitations, API keys.
 
+mod login;
 pub mod passwords;
 pub mod second_factor;
 pub mod throttle;
@@ -20,16 +21,15 @@ use waxwing_core::settings::TenantSettings;
 use waxwing_core::time::Timestamp;
 use waxwing_store::domain::api_keys::{self, ApiKeyRecord};
 use waxwing_store::domain::audit::{Origin, Trail};
-use waxwing_store::domain::crypto::BlindPurpose;
 use waxwing_store::domain::invitations::{self, InvitationRecord};
 use waxwing_store::domain::keys;
 use waxwing_store::domain::sessions::{self, SessionKind, SessionRecord};
 use waxwing_store::domain::tenants::{self, TenantRecord};
-use waxwing_store::domain::users::{self, NewUser, UserRecord};
+use waxwing_store::domain::users::{self, NewUser};
 use waxwing_store::{StoreError, Tx};
 
 use self::passwords::{Ending, Passwords};
-use self::throttle::{AccountKey, Throttle};
+use self::throttle::Throttle;
 use self::tokens::TokenKind;
 use crate::Base;
 
@@ -205,79 +205,6 @@ impl Accounts {
             .write(move |tx| add(tx, user, &email, &name, &password_hash, now));
         made.await.map_err(taken)?;
         Ok(user)
-    }
-
-    /// Checks address and password, and the code of the second factor of who has one, and begins a session. The first
-    /// tenant of the person is the session's.
-    ///
-    /// # Errors
-    /// [`AccountError::WrongLogin`], [`AccountError::CodeMissing`], [`AccountError::WrongCode`], [`AccountError::TooFast`];
-    /// what the database says.
-    pub async fn login(
-        &self,
-        email: Email,
-        password: Secret,
-        code: Option<Secret>,
-        origin: Origin,
-        kind: SessionKind,
-    ) -> Result<Opened, AccountError> {
-        let user = self.check(&email, password, code, origin.address()).await?;
-        let read = self
-            .base
-            .store
-            .read(move |tx| users::tenants_of(tx, user.id));
-        let tenant = read.await?.first().map(|of| of.tenant_id);
-        let opened = self.session(user.id, kind, tenant);
-        let hash = self.hash(TokenKind::Session, opened.token.expose());
-        let session = opened.session;
-        let begin = self.base.store.write(move |tx| {
-            let trail = origin.by(Actor::User(session.user_id), None);
-            let object = Object::one("session", session.id);
-            trail.record(tx, &object, &Change::untold())?;
-            sessions::begin(tx, &session, &hash)
-        });
-        begin.await?;
-        Ok(opened)
-    }
-
-    /// The person of an address, a password and, where there is a second factor, a code of it. Only all of it together
-    /// counts as a good try: whoever has the password alone may not try codes as often as they like.
-    async fn check(
-        &self,
-        email: &Email,
-        password: Secret,
-        code: Option<Secret>,
-        from: IpAddr,
-    ) -> Result<UserRecord, AccountError> {
-        let account = self.account_key(email.as_str());
-        let user = self.check_password(email, password, &account, from).await?;
-        self.check_code(&user, code).await?;
-        self.throttle.succeeded(&account, from, Instant::now());
-        Ok(user)
-    }
-
-    /// The person of an address and a password. The try counts as failed until it is said to be good.
-    async fn check_password(
-        &self,
-        email: &Email,
-        password: Secret,
-        account: &AccountKey,
-        from: IpAddr,
-    ) -> Result<UserRecord, AccountError> {
-        if let Some(wait) = self.throttle.try_now(account, from, Instant::now()) {
-            return Err(AccountError::TooFast(wait));
-        }
-        let wanted = email.clone();
-        let read = self.base.store.read(move |tx| users::by_email(tx, &wanted));
-        let user = read.await?.filter(|user| user.active);
-        let phc = user.as_ref().map(|user| user.password_hash.clone());
-        let right = self.passwords.is(password, phc).await?;
-        user.filter(|_| right).ok_or(AccountError::WrongLogin)
-    }
-
-    fn account_key(&self, email: &str) -> AccountKey {
-        let parts: [&[u8]; 2] = [b"login", email.as_bytes()];
-        self.base.keyring.blind_system(BlindPurpose::Token, &parts)
     }
 
     /// Changes the password of a person who knows the present one; all other sessions of the person end.

@@ -184,6 +184,9 @@ impl Accounts {
                 }
                 _ => false,
             };
+            if !right {
+                tracing::warn!(user = %user.id, "a code was wrong");
+            }
             Ok(if right {
                 Ok(())
             } else {

@@ -52,5 +52,19 @@ async fn strangers_are_slowed_down_by_their_address(app: TestApp) {
     let stopped = login("198.51.100.1").await;
     assert_eq!(stopped.status, 429);
     assert!(stopped.retry_after.is_some());
+    // The operator sees it, without seeing who was typed.
+    let address = app.metrics.clone();
+    let scraped = app
+        .api
+        .send(|client, _| client.get(format!("{address}/metrics")));
+    let metrics = scraped.await.text;
+    for line in [
+        "whatsapp_logins_total{result=\"wrong\"} 3",
+        "whatsapp_logins_total{result=\"too_fast\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
+    assert!(app.logs().contains("a password was wrong"));
+    assert!(!app.logs().contains("nobody@"));
     assert_eq!(login("198.51.100.2").await.status, 401);
 }
