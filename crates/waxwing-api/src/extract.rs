@@ -155,13 +155,6 @@ fn explain(path: &str, text: &str) -> Violation {
         return Violation::new(join(quoted()), "occurs twice");
     }
     let field = if path.is_empty() { "body" } else { path };
-    // What the query of an address says of numbers and booleans, which are texts there.
-    if text.contains("digit") || text.contains("number too ") {
-        return Violation::new(field, "must be a whole number");
-    }
-    if text.contains("`true` or `false`") {
-        return Violation::new(field, "must be true or false");
-    }
     if let Some((_, expected)) = text.split_once(", expected ") {
         return Violation::new(field, format!("must be {}", plain(expected)));
     }
@@ -197,9 +190,21 @@ fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
     let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
     serde_path_to_error::deserialize(pairs).map_err(|error| {
         let path = error.path().to_string();
-        let Violation { field, message } = explain(&path, &error.into_inner().to_string());
-        ApiError::malformed_field(&field, &message)
+        let text = error.into_inner().to_string();
+        let Violation { field, message } = explain(&path, &text);
+        ApiError::malformed_field(&field, of_a_text(&text).unwrap_or(&message))
     })
+}
+
+/// What is wrong with a number or a boolean of a query, where all values are texts.
+fn of_a_text(text: &str) -> Option<&'static str> {
+    let number = text.ends_with("digit found in string") || text.starts_with("number too ");
+    let boolean = text.contains("`true` or `false`");
+    match (number, boolean) {
+        (true, _) => Some("must be a whole number"),
+        (_, true) => Some("must be true or false"),
+        _ => None,
+    }
 }
 
 /// The id under `{id}` of the path. What is no id of the kind gives the same 404 as an unknown one.
