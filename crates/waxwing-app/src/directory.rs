@@ -63,6 +63,7 @@ impl Directory {
                 tenant_id: record.tenant_id,
                 channel_id: record.channel_id,
                 kind: record.kind,
+                account: account_of(&record),
                 // Only Meta's webhooks may be signed with the platform's secret.
                 secret_hash: record.secret_hash.unwrap_or_else(|| match record.kind {
                     ChannelKind::Meta => platform_secret.to_vec(),
@@ -70,11 +71,6 @@ impl Directory {
                         NO_SECRET.to_vec()
                     }
                 }),
-                account: Account {
-                    sender_id: record.sender_id.clone(),
-                    account_id: record.account_id.clone(),
-                    credentials: record.credentials,
-                },
                 terms,
             });
             if let Some(account) = record.account_id {
@@ -203,6 +199,16 @@ impl Directory {
     #[must_use]
     pub fn channel(&self, id: ChannelId) -> Option<&Arc<Channel>> {
         self.by_id.get(&id)
+    }
+}
+
+/// A channel, as its adapter needs it.
+#[must_use]
+pub fn account_of(channel: &ChannelRecord) -> Account {
+    Account {
+        sender_id: channel.sender_id.clone(),
+        account_id: channel.account_id.clone(),
+        credentials: channel.credentials.clone(),
     }
 }
 

@@ -15,10 +15,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
+use waxwing_app::directory::account_of;
 use waxwing_core::channel::{ChannelKind, Credentials, credential};
 use waxwing_core::ids::{ChannelId, TenantId};
 use waxwing_core::secret::Secret;
-use waxwing_providers::messaging::{Account, adapter};
+use waxwing_providers::messaging::adapter;
 use waxwing_store::domain::channel_health;
 use waxwing_store::domain::channels::{self, ChannelRecord, NewChannel};
 
@@ -518,11 +519,7 @@ async fn ask_provider(state: &ApiState, channel: &ChannelRecord) -> ChannelTest 
         problems: vec![problem.to_owned()],
     };
     let provider = adapter(channel.kind);
-    let account = Account {
-        sender_id: channel.sender_id.clone(),
-        account_id: channel.account_id.clone(),
-        credentials: channel.credentials.clone(),
-    };
+    let account = account_of(channel);
     let request = match provider.build_check(&account, &state.settings.endpoints) {
         Ok(request) => request,
         Err(error) => return failed(&error.to_string()),

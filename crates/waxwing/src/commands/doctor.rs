@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use waxwing_app::deliver;
+use waxwing_app::directory::account_of;
 use waxwing_core::channel::ChannelKind;
 use waxwing_core::secret::Secret;
 use waxwing_providers::http::{HttpClient, HttpLimits, HttpOutcome, HttpRequest};
-use waxwing_providers::messaging::{Account, adapter};
+use waxwing_providers::messaging::adapter;
 use waxwing_store::domain::channels::{self, ChannelRecord};
 use waxwing_store::domain::crypto::Masters;
 use waxwing_store::domain::keys::{self, KeyFit};
@@ -323,11 +324,7 @@ async fn look_at_channel(
         );
     }
     let provider = adapter(channel.kind);
-    let account = Account {
-        sender_id: channel.sender_id.clone(),
-        account_id: channel.account_id.clone(),
-        credentials: channel.credentials.clone(),
-    };
+    let account = account_of(channel);
     let request = match provider.build_check(&account, &settings.endpoints()) {
         Ok(request) => request,
         Err(error) => {

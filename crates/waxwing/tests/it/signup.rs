@@ -76,13 +76,21 @@ on_both!(a_signed_up_number_answers, super::with_app);
 
 async fn a_number_with_a_pin_is_registered_with_it(app: TestApp) {
     let bank = app.bank().await;
-    business(&app, NUMBER, "EAA-of-the-business");
+    // Its name is longer than a channel's may be.
+    app.emulator.add_number(NumberConfig {
+        phone_number_id: NUMBER.to_owned(),
+        waba_id: WABA.to_owned(),
+        verified_name: "x".repeat(300),
+        app_secret: SECRET.to_owned(),
+        ..NumberConfig::default()
+    });
     app.emulator.set_pin(NUMBER, "271828");
     let signup = app.emulator.sign_up(NUMBER).unwrap();
     let made = app.api.post(&path(&bank, "/signup"), &body(&signup)).await;
     assert_eq!(made.status, 201, "{}", made.text);
     assert_eq!(made.body["channel"]["status"], "broken", "{}", made.text);
     assert_eq!(made.body["warnings"][0]["field"], "phoneNumberId");
+    assert_eq!(made.body["channel"]["name"], "+1 555-078-3881");
     let id = made.body["channel"]["id"].as_str().unwrap();
     let register = path(&bank, &format!("/{id}/register"));
     let wrong = app.api.post(&register, &json!({"pin": "314159"})).await;

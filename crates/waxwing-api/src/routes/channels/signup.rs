@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use waxwing_app::directory::account_of;
 use waxwing_core::audit::{Change, Object};
 use waxwing_core::channel::{ChannelKind, Credentials, credential};
 use waxwing_core::errors::{ErrorClass, ProviderError};
 use waxwing_core::ids::ChannelId;
+use waxwing_core::limits;
 use waxwing_core::secret::Secret;
 use waxwing_providers::http::HttpRequest;
 use waxwing_providers::messaging::meta::signup::{self, SignupNumber};
@@ -168,17 +170,21 @@ async fn sign_up(
     let pin = input.pin.unwrap_or_else(fresh_pin);
     account.sender_id.clone_from(&number.id);
     account.credentials.set(credential::REGISTRATION_PIN, pin);
-    let shown = number.verified_name.or(number.display_phone_number.clone());
+    // Meta's words keep our limits as well.
+    let fits = |name: &String| !name.trim().is_empty() && name.chars().count() <= limits::NAME;
+    let display_phone = number.display_phone_number.filter(fits);
+    let shown = number.verified_name.filter(fits);
     let new = NewChannel {
         id,
         kind: ChannelKind::Meta,
         name: input
             .name
             .or(shown)
+            .or(display_phone.clone())
             .unwrap_or_else(|| "WhatsApp".to_owned()),
         sender_id: number.id,
         account_id: Some(waba),
-        display_phone: number.display_phone_number,
+        display_phone,
         credentials: account.credentials.clone(),
     };
     let (tenant, keyring, now) = (scope.id(), state.keyring.clone(), state.now());
@@ -248,11 +254,7 @@ async fn register_number(
     }
     checks.finish()?;
     let channel = keep_pin(&state, &scope, channel, input.pin).await?;
-    let account = Account {
-        sender_id: channel.sender_id.clone(),
-        account_id: channel.account_id.clone(),
-        credentials: channel.credentials.clone(),
-    };
+    let account = account_of(&channel);
     let connected = connect(&state, &account, true).await;
     note(&state, &scope, id, connected.as_ref().err()).await?;
     connected.map_err(|error| refused("pin", &error))?;
