@@ -2,6 +2,7 @@
 //! wants that. Whoever reads does not notice which.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value as Any, json};
 use uuid::Uuid;
 use waxwing_core::content::Content;
@@ -54,18 +55,18 @@ pub(super) fn store<'a>(
             sealed: None,
         });
     }
-    let whole = serde_json::to_vec(&Whole {
-        content,
-        outside_window: outside_window.cloned(),
-    })
-    .map_err(|_| StoreError::corrupt("a content that is no JSON"))?;
+    let no_json = |_| StoreError::corrupt("a content that is no JSON");
+    let plain = serde_json::to_value(content).map_err(no_json)?;
     // Erasing looks for the file, and a message that may be sent in another form is known by its column.
-    let plain = serde_json::to_value(content)
-        .map_err(|_| StoreError::corrupt("a content that is no JSON"))?;
     let mut open = json!({ "type": content.kind() });
     if let Some(file) = plain.get("mediaId") {
         open["mediaId"] = file.clone();
     }
+    let whole = Whole {
+        content: plain,
+        outside_window: outside_window.cloned(),
+    };
+    let whole = serde_json::to_vec(&whole).map_err(no_json)?;
     let stub = outside_window.map(|_| OutsideWindow::Wait { until: 0 });
     Ok(Stored {
         body: None,
@@ -90,44 +91,48 @@ fn open<T: for<'a> Deserialize<'a>>(
     serde_json::from_str(&text).map_err(|_| StoreError::corrupt("a sealed content of another form"))
 }
 
-/// Puts what was sealed in place of what stands in the open, for showing it.
-pub(super) fn reveal(
+/// What a sealed message says, as it would stand in the open.
+pub(super) struct Shown {
+    /// `body`.
+    pub(super) body: Option<String>,
+    /// `content`.
+    pub(super) content: Any,
+    /// `outside_window`.
+    pub(super) outside_window: Option<OutsideWindow>,
+}
+
+/// Opens a sealed message, for showing it.
+pub(super) fn show(
     keyring: &Keyring,
     tenant: TenantId,
     id: MessageId,
-    sealed: Option<&[u8]>,
-    (body, content, outside_window): (&mut Option<String>, &mut Any, &mut Option<OutsideWindow>),
-) -> Result<(), StoreError> {
-    let Some(sealed) = sealed else {
-        return Ok(());
-    };
+    sealed: &[u8],
+) -> Result<Shown, StoreError> {
     let whole: Whole<Any> = open(keyring, tenant, id, sealed)?;
-    *body = serde_json::from_value::<Content>(whole.content.clone())
-        .ok()
-        .and_then(|content| content.text().map(str::to_owned));
-    *content = whole.content;
-    *outside_window = whole.outside_window;
-    Ok(())
+    let content = serde_json::from_value::<Content>(whole.content.clone()).ok();
+    Ok(Shown {
+        body: content.and_then(|content| content.text().map(str::to_owned)),
+        content: whole.content,
+        outside_window: whole.outside_window,
+    })
 }
 
-/// What a message says, for sending it.
+/// What a message says and what becomes of it outside of the window, for sending it: from the columns in the open, or
+/// from the sealed one.
 pub(super) fn read(
     keyring: &Keyring,
     tenant: TenantId,
     id: MessageId,
-    content: &str,
+    (content, outside_window): (&RawValue, Option<OutsideWindow>),
     sealed: Option<&[u8]>,
-    outside_window: &mut Option<OutsideWindow>,
-) -> Result<Content, StoreError> {
-    match sealed {
-        None => serde_json::from_str(content)
-            .map_err(|_| StoreError::corrupt("a content of another form")),
-        Some(sealed) => {
-            let whole: Whole<Content> = open(keyring, tenant, id, sealed)?;
-            *outside_window = whole.outside_window;
-            Ok(whole.content)
-        }
-    }
+) -> Result<(Content, Option<OutsideWindow>), StoreError> {
+    let Some(sealed) = sealed else {
+        let content = serde_json::from_str(content.get());
+        let other = |_| StoreError::corrupt("a content of another form");
+        return Ok((content.map_err(other)?, outside_window));
+    };
+    let whole: Whole<Content> = open(keyring, tenant, id, sealed)?;
+    Ok((whole.content, whole.outside_window))
 }
 
 /// The columns `profile_name` and `profile_name_sealed` for a name.
@@ -257,6 +262,15 @@ mod tests {
             chosen(tx, false)?;
             crate::domain::keys::refresh(tx, &keyring)?;
             assert!(!keyring.seals_content(TENANT));
+            // One that wants it from its first day.
+            let wants = TenantSettings {
+                encrypt_content: true,
+                ..TenantSettings::default()
+            };
+            let other = TenantId::from_uuid(uuid(77));
+            tenants::create(tx, other, "T", &wants, now)?;
+            crate::domain::keys::refresh(tx, &keyring)?;
+            assert!(keyring.seals_content(other));
             Ok(())
         });
         write.await.unwrap();

@@ -443,10 +443,10 @@ pub fn list(
         let Some(sealed) = row.content_sealed.take() else {
             continue;
         };
-        let mut outside = row.outside_window.take().map(|choice| choice.0);
-        let shown = (&mut row.body, &mut row.content.0, &mut outside);
-        contents::reveal(keyring, tenant, row.id, Some(&sealed), shown)?;
-        row.outside_window = outside.map(Json);
+        let shown = contents::show(keyring, tenant, row.id, &sealed)?;
+        row.body = shown.body;
+        row.content = Json(shown.content);
+        row.outside_window = shown.outside_window.map(Json);
     }
     Ok(rows)
 }

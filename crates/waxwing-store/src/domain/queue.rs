@@ -233,12 +233,11 @@ pub fn claim(
             .into_iter()
             .next()
             .ok_or_else(|| StoreError::corrupt("a message without its contact"))?;
-        let mut outside = row.outside_window.as_ref().map(|choice| choice.0.clone());
-        let sealed = row.content_sealed.as_deref();
-        let text = row.content.0.get();
-        let read = contents::read(keyring, tenant_id, row.id, text, sealed, &mut outside);
+        let outside = row.outside_window.as_ref().map(|choice| choice.0.clone());
+        let (open, sealed) = ((&*row.content.0, outside), row.content_sealed.as_deref());
+        let read = contents::read(keyring, tenant_id, row.id, open, sealed);
         // One that cannot be read holds nobody else up.
-        let Ok(mut content) = read else {
+        let Ok((mut content, outside)) = read else {
             let claim = (tenant_id, row.id, row.attempt_id);
             gate::end_claim(tx, claim, Held::Unreadable, now)?;
             claims.held.push(HeldMessage {

@@ -113,6 +113,9 @@ pub fn create(
         &INSERT_TENANT,
         &params![tenant, name, Value::json(settings)?, now],
     )?;
+    if settings.encrypt_content {
+        seal_content(tx, tenant, true, now)?;
+    }
     Ok(TenantRecord {
         id: tenant,
         name: name.to_owned(),
@@ -121,6 +124,17 @@ pub fn create(
         created_at: now,
         updated_at: now,
     })
+}
+
+/// Tells all nodes whether what people write in a tenant is sealed.
+fn seal_content(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    wanted: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.execute(&SEAL_CONTENT, &params![tenant, wanted.then_some(now)])?;
+    keys::changed(tx)
 }
 
 /// Makes the default tenant unless it is there. Existing settings stay.
@@ -190,9 +204,7 @@ pub fn update(
     let sealed = record.settings.encrypt_content;
     change(&mut record.name, &mut record.settings);
     if record.settings.encrypt_content != sealed {
-        let since = record.settings.encrypt_content.then_some(now);
-        tx.execute(&SEAL_CONTENT, &params![tenant, since])?;
-        keys::changed(tx)?;
+        seal_content(tx, tenant, record.settings.encrypt_content, now)?;
     }
     tx.execute(
         &UPDATE_TENANT,

@@ -159,9 +159,10 @@ pub fn claim_of(
     let Some(row) = rows.into_iter().next() else {
         return Ok(None);
     };
-    let (text, sealed) = (row.content.0.get(), row.content_sealed.as_deref());
+    let (open, sealed) = ((&*row.content.0, None), row.content_sealed.as_deref());
+    let (content, _) = contents::read(keyring, tenant, id, open, sealed)?;
     Ok(Some(Claim {
-        content: contents::read(keyring, tenant, id, text, sealed, &mut None)?,
+        content,
         contact_id: row.contact_id,
         started_at: row.started_at,
         unknown_at: row.unknown_at,
