@@ -233,7 +233,9 @@ pub(super) fn refuse(error: AccountError) -> ApiError {
         ),
         AccountError::CodeMissing => second_step("is missing"),
         AccountError::WrongCode => second_step("is wrong or was used before"),
-        AccountError::HasSecondFactor => ApiError::conflict("There is a second factor already."),
+        AccountError::HasSecondFactor => {
+            ApiError::conflict("There is a second factor already.").hint("Remove it first.")
+        }
         AccountError::TooFast(wait) => ApiError::throttled(wait),
         AccountError::EmailTaken => ApiError::conflict_field("email", "is used by another account"),
         AccountError::StaleLink => ApiError::invalid_field("token", "is not good any more")

@@ -7,10 +7,9 @@ use http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use waxwing_api::access;
-use waxwing_app::accounts::totp;
 use waxwing_store::{Scope, Statement, Value as Column, params};
 
-use crate::support::{ADMIN, Api};
+use crate::support::{ADMIN, Api, authenticator};
 
 const PASSWORD: &str = "correct horse battery";
 /// What a fixture without a route is.
@@ -181,11 +180,11 @@ async fn second_factor(log: &mut Watched) {
         )
         .await;
     let secret = text(&begun, "/secret");
-    let code = totp::shown_by_app(&secret, log.api.state.clock.now()).unwrap();
+    let code = authenticator(&secret, log.api.state.clock.now());
     let confirm = "/api/auth/second-factor/confirm";
     log.act("POST", confirm, "", json!({"code": code})).await;
     log.api.later(Duration::from_secs(60));
-    let code = totp::shown_by_app(&secret, log.api.state.clock.now()).unwrap();
+    let code = authenticator(&secret, log.api.state.clock.now());
     let remove = json!({"password": password, "code": code});
     log.act("POST", "/api/auth/second-factor/remove", "", remove)
         .await;

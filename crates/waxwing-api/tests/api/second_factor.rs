@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use waxwing_app::accounts::totp;
 
-use crate::support::{Answer, Api};
+use crate::support::{Answer, Api, authenticator};
 
 const PASSWORD: &str = "correct horse battery";
 /// Longer than a code is good, and than tries are counted.
@@ -56,7 +55,7 @@ impl Ada {
     }
 
     fn code(&self) -> String {
-        totp::shown_by_app(&self.secret, self.api.state.clock.now()).unwrap()
+        authenticator(&self.secret, self.api.state.clock.now())
     }
 
     async fn post(&self, rest: &str, body: Value) -> Answer {
@@ -144,6 +143,12 @@ async fn turning_it_on_ends_other_sessions_and_off_needs_both() {
     ada.post("", json!({"password": PASSWORD}))
         .await
         .expect_error(409, &[]);
+    // What was refused is not told as done.
+    let told = ada
+        .api
+        .get("/api/platform/audit?action=second_factor.begin");
+    let told = told.await.expect(200);
+    assert_eq!(told.body["audit"].as_array().unwrap().len(), 1);
     ada.post("/remove", json!({"password": PASSWORD}))
         .await
         .expect_error(422, &["code"]);
@@ -193,7 +198,7 @@ async fn a_tenant_can_ask_its_owners_for_one() {
             let begun = ada.api.call_as(Some(token), "POST", begin, Some(password));
             let begun = begun.await.expect(200);
             let secret = begun.body["secret"].as_str().unwrap();
-            let code = totp::shown_by_app(secret, ada.api.state.clock.now()).unwrap();
+            let code = authenticator(secret, ada.api.state.clock.now());
             let confirm = "/api/auth/second-factor/confirm";
             let code = Some(json!({"code": code}));
             ada.api

@@ -57,6 +57,22 @@ impl Clock for Steps {
     }
 }
 
+/// What an authenticator app with this secret shows, by the standard (RFC 6238) and not by the code under test.
+pub fn authenticator(secret: &str, now: Timestamp) -> String {
+    let secret = data_encoding::BASE32_NOPAD
+        .decode(secret.as_bytes())
+        .unwrap();
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &secret);
+    let step = now.micros() / 30_000_000;
+    let tag = ring::hmac::sign(&key, &step.to_be_bytes());
+    let at = usize::from(tag.as_ref()[19] & 15);
+    let word: [u8; 4] = tag.as_ref()[at..at + 4].try_into().unwrap();
+    format!(
+        "{:06}",
+        (u32::from_be_bytes(word) & 0x7fff_ffff) % 1_000_000
+    )
+}
+
 /// The API on a fresh database.
 pub struct Api {
     db: TestDb,

@@ -8,7 +8,7 @@ use waxwing_core::audit::{Change, Object};
 use waxwing_core::secret::Secret;
 use waxwing_core::time::Timestamp;
 use waxwing_store::domain::audit::Trail;
-use waxwing_store::domain::crypto::BlindPurpose;
+use waxwing_store::domain::crypto::{BlindPurpose, Keyring};
 use waxwing_store::domain::second_factors::{self, SecondFactor};
 use waxwing_store::domain::sessions::{self, SessionRecord};
 use waxwing_store::domain::users::{self, UserRecord};
@@ -45,8 +45,11 @@ impl Accounts {
         };
         let (keyring, now) = (self.base.keyring.clone(), self.base.clock.now());
         let write = self.base.store.write(move |tx| {
-            trail.record(tx, &Object::one("user", user.id), &Change::untold())?;
-            second_factors::put(tx, &keyring, user.id, &secret, now)
+            let put = second_factors::put(tx, &keyring, user.id, &secret, now)?;
+            if put {
+                trail.record(tx, &Object::one("user", user.id), &Change::untold())?;
+            }
+            Ok(put)
         });
         if write.await? {
             Ok(enrolment)
@@ -73,16 +76,14 @@ impl Accounts {
             return Err(AccountError::TooFast(wait));
         }
         let codes = totp::fresh_recovery_codes();
-        let hashes: Vec<Vec<u8>> = codes
-            .iter()
-            .filter_map(|code| self.recovery_hash(code))
-            .collect();
+        let hash = |code| recovery_hash(&self.base.keyring, code);
+        let hashes: Vec<Vec<u8>> = codes.iter().map(hash).collect();
         let (keyring, now) = (self.base.keyring.clone(), self.base.clock.now());
         let write = self.base.store.write(move |tx| {
             let Some(factor) = second_factors::of(tx, &keyring, user.id)? else {
                 return Ok(false);
             };
-            let Some(Given::Code(given)) = totp::read(code.expose()) else {
+            let Given::Code(given) = totp::read(&code) else {
                 return Ok(false);
             };
             let right = use_code_of_app(tx, &user, &factor, given, now)?
@@ -157,11 +158,7 @@ impl Accounts {
         user: &UserRecord,
         code: Option<Secret>,
     ) -> Result<(), AccountError> {
-        let given = code.as_ref().map(|code| totp::read(code.expose()));
-        let hash = match &given {
-            Some(Some(Given::Recovery(code))) => self.recovery_hash(code),
-            _ => None,
-        };
+        let given = code.as_ref().map(totp::read);
         let (keyring, now, user) = (
             self.base.keyring.clone(),
             self.base.clock.now(),
@@ -177,12 +174,12 @@ impl Accounts {
             let Some(given) = &given else {
                 return Ok(Err(AccountError::CodeMissing));
             };
-            let right = match (given, &hash) {
-                (Some(Given::Code(code)), _) => use_code_of_app(tx, &user, &factor, *code, now)?,
-                (Some(Given::Recovery(_)), Some(hash)) => {
-                    second_factors::use_code(tx, user.id, hash)?
+            let right = match given {
+                Given::Code(code) => use_code_of_app(tx, &user, &factor, *code, now)?,
+                Given::Recovery(code) => {
+                    second_factors::use_code(tx, user.id, &recovery_hash(&keyring, code))?
                 }
-                _ => false,
+                Given::Neither => false,
             };
             if !right {
                 tracing::warn!(user = %user.id, "a code was wrong");
@@ -195,14 +192,13 @@ impl Accounts {
         });
         write.await?
     }
+}
 
-    fn recovery_hash(&self, code: &Secret) -> Option<Vec<u8>> {
-        let Some(Given::Recovery(bare)) = totp::read(code.expose()) else {
-            return None;
-        };
-        let parts: [&[u8]; 2] = [b"recovery", bare.expose().as_bytes()];
-        Some(self.base.keyring.blind_system(BlindPurpose::Token, &parts))
-    }
+/// The hash by which a recovery code is kept, however it was typed.
+fn recovery_hash(keyring: &Keyring, code: &Secret) -> Vec<u8> {
+    let bare = totp::bare(code);
+    let parts: [&[u8]; 2] = [b"recovery", bare.expose().as_bytes()];
+    keyring.blind_system(BlindPurpose::Token, &parts)
 }
 
 /// Whether it is a code of the person's app that was not used yet; then it is used.

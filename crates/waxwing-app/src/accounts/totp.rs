@@ -17,6 +17,8 @@ const DRIFT: i64 = 1;
 const MODULUS: u32 = 1_000_000;
 /// Bytes of a shared secret: as long as what the hash gives (RFC 4226, 4).
 const SECRET_BYTES: usize = 20;
+/// Characters of a typed code that are looked at.
+const TYPED_MAX: usize = 64;
 /// Recovery codes that a person gets.
 pub const RECOVERY_CODES: usize = 10;
 
@@ -55,27 +57,35 @@ pub fn fresh_recovery_codes() -> Vec<Secret> {
 pub enum Given {
     /// A code of an authenticator app.
     Code(u32),
-    /// A recovery code, in the form that it is hashed in.
+    /// What may be a recovery code.
     Recovery(Secret),
+    /// What can be neither.
+    Neither,
 }
 
-/// Reads what a person gave, with blanks and dashes wherever they like; `None` for what can be neither.
+/// Reads what a person gave, with blanks and dashes wherever they like.
 #[must_use]
-pub fn read(text: &str) -> Option<Given> {
-    if text.len() > 64 {
-        return None;
+pub fn read(typed: &Secret) -> Given {
+    let bare = bare(typed);
+    let letters = bare.expose();
+    match letters.len() {
+        6 if letters.bytes().all(|byte| byte.is_ascii_digit()) => {
+            letters.parse().map_or(Given::Neither, Given::Code)
+        }
+        16 if letters.is_ascii() => Given::Recovery(bare),
+        _ => Given::Neither,
     }
-    let bare: String = text
-        .chars()
-        .filter(|letter| !letter.is_whitespace() && *letter != '-')
-        .map(|letter| letter.to_ascii_lowercase())
-        .collect();
-    let digits = bare.bytes().all(|byte| byte.is_ascii_digit());
-    match bare.len() {
-        6 if digits => bare.parse().ok().map(Given::Code),
-        16 if bare.is_ascii() => Some(Given::Recovery(Secret::new(bare))),
-        _ => None,
-    }
+}
+
+/// A code without what people put between its letters.
+#[must_use]
+pub fn bare(typed: &Secret) -> Secret {
+    let letters = typed.expose().chars().take(TYPED_MAX);
+    let kept = letters.filter(|letter| !letter.is_whitespace() && *letter != '-');
+    Secret::new(
+        kept.map(|letter| letter.to_ascii_lowercase())
+            .collect::<String>(),
+    )
 }
 
 /// The letters by which a secret is typed into an app.
@@ -91,16 +101,6 @@ pub fn url(secret: &[u8], email: &str) -> Secret {
     Secret::new(format!(
         "otpauth://totp/Waxwing:{account}?secret={}&issuer=Waxwing",
         letters(secret).expose()
-    ))
-}
-
-/// What an authenticator app with these letters shows; `None` for letters that are no secret.
-#[must_use]
-pub fn shown_by_app(letters: &str, now: Timestamp) -> Option<String> {
-    let secret = BASE32_NOPAD.decode(letters.as_bytes()).ok()?;
-    Some(format!(
-        "{:06}",
-        code(&secret, *around(now).start() + DRIFT)
     ))
 }
 
@@ -170,10 +170,11 @@ mod tests {
 
     #[test]
     fn what_people_type_is_read() {
-        assert!(matches!(read(" 081 804 "), Some(Given::Code(81_804))));
+        let read = |text: &str| read(&Secret::new(text));
+        assert!(matches!(read(" 081 804 "), Given::Code(81_804)));
         let code = fresh_recovery_codes().remove(0);
         let typed = code.expose().to_uppercase().replace('-', " ");
-        let Some(Given::Recovery(bare)) = read(&typed) else {
+        let Given::Recovery(bare) = read(&typed) else {
             panic!("{typed}");
         };
         assert_eq!(bare.expose(), code.expose().replace('-', ""));
@@ -185,7 +186,7 @@ mod tests {
             &"1".repeat(100),
             "ünïcödé-ünïcödé",
         ] {
-            assert!(read(bad).is_none(), "{bad}");
+            assert!(matches!(read(bad), Given::Neither), "{bad}");
         }
     }
 

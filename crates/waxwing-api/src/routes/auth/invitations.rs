@@ -47,7 +47,7 @@ pub struct Accept {
     post, path = "/auth/invitations/accept", tag = "accounts", security(()), request_body = Accept,
     responses(
         (status = 200, description = "The person is a member and logged in.", body = LoginAnswer),
-        (status = 401, description = "The address has an account with another password.", body = ErrorBody),
+        (status = 401, description = "The address has an account, and the password or the code is not its own.", body = ErrorBody),
         (status = 429, description = "Too many tries.", body = ErrorBody),
         (status = 503, description = "The database is away or busy.", body = ErrorBody),
     )

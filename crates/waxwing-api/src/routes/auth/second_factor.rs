@@ -178,9 +178,6 @@ fn refuse_inside(error: AccountError) -> ApiError {
         AccountError::WrongLogin => ApiError::invalid_field("password", "is wrong"),
         AccountError::CodeMissing => ApiError::invalid_field("code", "is missing"),
         AccountError::WrongCode => ApiError::invalid_field("code", "is wrong or was used before"),
-        AccountError::HasSecondFactor => {
-            ApiError::conflict("There is a second factor already.").hint("Remove it first.")
-        }
         other => refuse(other),
     }
 }
